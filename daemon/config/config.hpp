@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The server's configuration: one TOML file, /etc/librettos/netserver.toml. conf/netserver.toml documents every
+// key; load_config() refuses unknown keys, wrong types and values out of range with file, line and what to write instead.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace librettos {
+
+inline constexpr char default_config_path[] = "/etc/librettos/netserver.toml";
+
+// An address with its prefix length, textual parts already checked.
+struct Subnet {
+    std::string address;  // as inet_pton takes it
+    std::uint8_t prefix = 0;
+};
+
+struct Config {
+    std::string hypervisor = "local";  // "local" (or "xen" once it is built)
+    std::string hypervisor_socket = "/run/librettos/hypervisor.sock";
+
+    struct Port {
+        std::string device;                // "net_af_packet0,iface=eth1", "net_tap0,iface=lvif0", "0000:03:00.0"
+        std::vector<std::string> eal;      // more EAL arguments
+        bool huge_pages = false;
+        std::uint32_t memory_mib = 256;
+        std::uint16_t mtu_bytes = 1500;    // 1280 .. 9000
+        std::uint32_t buffers = 16384;     // mbufs
+        std::uint16_t descriptors = 1024;  // per queue
+        bool promiscuous = false;
+    } port;
+
+    struct Network {
+        std::string mac;  // of the shared address; empty: the port's
+        std::optional<Subnet> ipv4;
+        std::optional<Subnet> ipv6;
+        std::string gateway4;
+        std::string gateway6;
+        std::uint16_t vlan = 0;
+        std::string unowned_tcp = "answer";  // or "silent"
+        std::string unowned_udp = "answer";
+        std::uint32_t replies_per_s = 10'000;
+    } network;
+
+    struct Dedicated {
+        std::vector<std::string> ipv4;  // the pool: addresses, one per dedicated guest, in the subnet of network.ipv4
+        std::vector<std::string> ipv6;  // likewise, taken at the same index
+        std::string mac_prefix = "02:4c:52";  // three bytes; the other three are drawn from the guest's name
+    } dedicated;
+
+    struct Attach {
+        std::vector<std::string> names{"*"};  // shell patterns of domain names that are attached
+        std::vector<std::string> dedicated{};   // those of them that may have (if they ask) an address of their own
+    } attach;
+
+    struct Limits {  // defaults for a guest; 0: none
+        std::uint64_t frames_per_s = 0;
+        std::uint64_t bits_per_s = 0;
+        std::uint32_t ports = 4096;
+        std::uint16_t queues = 4;
+        std::uint32_t ring_bytes = 1024 * 1024;
+        std::uint32_t guests = 256;
+    } limits;
+
+    struct Data {
+        std::uint16_t threads = 1;
+        std::vector<std::uint16_t> cores;     // to pin them to; empty: not pinned
+        std::uint32_t spin_us = 50;           // polling on after the last frame, before going to sleep
+        bool gro = true;
+    } data;
+
+    struct Paths {
+        std::string api_socket = "/run/librettos/control.sock";
+        std::string api_group;  // may use the API besides root; empty: root only
+        std::string stats = "/run/librettos/stats";
+    } paths;
+
+    struct Log {
+        std::string level = "info";  // trace .. critical
+    } log;
+};
+
+// what() is "file:line:column: text", ready to print.
+class ConfigError : public std::runtime_error {
+  public:
+    using std::runtime_error::runtime_error;
+};
+
+Config load_config(std::string const& path);
+// For tests, fuzzing and `--check-config -`: `name` stands for the file in messages.
+Config parse_config(std::string_view text, std::string_view name);
+
+}  // namespace librettos

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The data threads, as the control thread sees them.
+//
+// Every method is for the control thread. It and the data threads meet only in two bounded queues per thread, of small
+// structs: commands there, acknowledgements back. A guest's life: control maps its rings and calls add_guest; the threads serve it;
+// control calls remove_guest; every thread lets it go and acknowledges; `removed` appears in take_events() and
+// only then control frees mappings and channels.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "daemon/engine/boot.hpp"
+#include "daemon/engine/datapath/directory.hpp"
+#include "drivers/hypervisor/hypervisor.hpp"
+
+namespace librettos {
+
+// One queue pair, mapped and checked by control. Memory and channel outlive the guest's stay in the data plane.
+struct QueuePair {
+    std::span<std::byte> tx_ring;  // header page and data; the guest produces
+    std::span<std::byte> rx_ring;  // the server produces
+    std::uint32_t capacity = 0;    // of each, as checked by control (not read again from the ring)
+    EventChannel* event = nullptr;
+};
+
+// 0: no limit. Applied to what the guest sends; a guest over its rate waits in its ring, nothing is dropped.
+struct RateLimit {
+    std::uint64_t frames_per_s = 0;
+    std::uint64_t bits_per_s = 0;
+};
+
+struct GuestAttachment {
+    GuestIdentity identity;
+    std::string name;             // for the statistics file
+    std::uint32_t features = 0;   // LVIF_F_*, agreed
+    std::vector<QueuePair> queues;
+    RateLimit limit;
+};
+
+struct DataEvent {
+    enum class Kind : std::uint8_t { added, removed, broken, activity } kind;
+    Slot slot;
+    char const* reason = "";  // broken: what the guest did, a detach reason (a literal); it is not served any more
+};
+
+class DataPlane {
+  public:
+    // Starts boot.data_threads threads. Throws std::system_error.
+    DataPlane(EngineBoot const& boot, NetworkIdentity const& network, lvif_portmap const& portmap);
+    ~DataPlane();  // stops the threads; guests still attached are let go
+
+    // Returns the guest's slot. Throws std::system_error (ENOSPC) when all slots are taken.
+    Slot add_guest(GuestAttachment const& guest);
+    void remove_guest(Slot slot);
+    void set_limit(Slot slot, RateLimit limit);
+    void set_network(NetworkIdentity const& network);
+
+    int event_fd() const;  // readable when take_events() has something
+    std::vector<DataEvent> take_events();
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace librettos

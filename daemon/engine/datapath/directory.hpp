@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// What a data thread knows about who is where. Each data thread has its own copy and changes it itself, on a
+// command of the control thread: so no lock, and a guest is gone from it before its memory is freed.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include <librettos/portmap.h>
+
+#include "daemon/engine/datapath/addresses.hpp"
+#include "portmap/domain_id.hpp"
+
+namespace librettos {
+
+// A guest's number inside the server: index of its statistics slot. 0 means "the wire" / no guest.
+using Slot = std::uint16_t;
+inline constexpr Slot wire_slot = 0;
+inline constexpr std::size_t max_slots = 1024;
+
+enum class GuestMode : std::uint8_t { shared, dedicated };
+
+struct GuestIdentity {
+    DomId domain;
+    GuestMode mode = GuestMode::shared;
+    MacAddress mac;
+    Ipv4Address ipv4;  // not set: none
+    Ipv6Address ipv6;  // not set: none
+};
+
+enum class UnownedPort : std::uint8_t { answer, silent };  // answer: RST for TCP, ICMP unreachable for UDP
+
+struct NetworkIdentity {
+    MacAddress mac;    // of the shared address and of the server's answers
+    Ipv4Address ipv4;  // the shared addresses
+    Ipv6Address ipv6;
+    Ipv4Address ipv4_broadcast;  // of the subnet
+    std::uint16_t mtu_bytes = 1500;
+    std::uint16_t vlan = 0;  // 0: frames are untagged; else every frame on the wire carries this tag and none in the rings
+    UnownedPort unowned_tcp = UnownedPort::answer;
+    UnownedPort unowned_udp = UnownedPort::answer;
+    std::uint32_t replies_per_s = 10'000;  // limit of the server's own ICMP and RST answers
+};
+
+class Directory {
+  public:
+    // Both outlive the directory.
+    Directory(NetworkIdentity const& network, lvif_portmap const& portmap);
+
+    void add(Slot slot, GuestIdentity const& guest);  // the slot is free, 1 .. max_slots - 1
+    void remove(Slot slot);
+    void set_network(NetworkIdentity const& network);
+
+    NetworkIdentity const& network() const { return network_; }
+    bool present(Slot slot) const { return present_[slot]; }
+    GuestIdentity const& guest(Slot slot) const { return guests_[slot]; }
+    std::vector<Slot> const& slots() const { return used_; }
+    std::vector<Slot> const& dedicated_slots() const { return dedicated_; }
+
+    // wire_slot when there is none
+    Slot by_domain(DomId domain) const { return by_domain_[domain.value]; }
+    Slot dedicated_by_ipv4(Ipv4Address address) const;
+    Slot dedicated_by_ipv6(Ipv6Address const& address) const;
+
+    // The portmap: one relaxed load. Owner's slot, or wire_slot with `owned` false (nobody) or true (owner not attached).
+    std::uint32_t tcp_entry(std::uint16_t port) const { return __atomic_load_n(&portmap_->tcp[port], __ATOMIC_RELAXED); }
+    std::uint32_t udp_entry(std::uint16_t port) const { return __atomic_load_n(&portmap_->udp[port], __ATOMIC_RELAXED); }
+
+  private:
+    NetworkIdentity network_;
+    lvif_portmap const* portmap_;
+    std::vector<bool> present_;
+    std::vector<GuestIdentity> guests_;
+    std::vector<Slot> used_;
+    std::vector<Slot> dedicated_;
+    std::vector<Slot> by_domain_;  // 65,536 entries
+};
+
+}  // namespace librettos

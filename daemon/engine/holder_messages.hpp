@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Messages between the holder and its child, the engine, over a SOCK_SEQPACKET pair. Fixed size; one that has another
+// size or an unknown type ends the engine. The engine asks only for NIC control operations that the holder knows.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+namespace librettos {
+
+enum class HolderMessageType : std::uint32_t {
+    // engine -> holder
+    ready = 1,        // guests of the store are re-adopted, the API answers: systemd may be told
+    add_mac = 2,      // receive frames for this MAC (a dedicated guest's); answered by `done`
+    remove_mac = 3,
+    // holder -> engine
+    stop = 16,        // end in order; guests stay as they are, for the next engine
+    link = 17,        // up, speed_mbps: at start and at each change
+    done = 18,        // id, status (0 or -errno)
+};
+
+struct HolderMessage {
+    HolderMessageType type;
+    std::uint32_t id = 0;
+    std::int32_t status = 0;
+    std::uint32_t up = 0;
+    std::uint32_t speed_mbps = 0;
+    std::array<std::uint8_t, 6> mac{};
+    std::array<std::uint8_t, 2> reserved{};
+};
+static_assert(sizeof(HolderMessage) == 28);
+
+}  // namespace librettos

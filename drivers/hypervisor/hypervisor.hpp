@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The hypervisor as the server sees it: a store with watches, regions of guest memory, event
+// channels, the portmap. Implemented by local/ (librettos-hypervisord) and xen/.
+//
+// One thread, the engine's control thread, makes all calls; only an EventChannel's notify() and the bytes of a
+// Mapping are for other threads. The environment's failures are thrown as std::system_error that says what was tried;
+// what a guest can cause (a region reference that names nothing) is a system_error too, with EINVAL, ENOENT,
+// EACCES or EPERM, and is caught per guest event.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <librettos/portmap.h>
+
+#include "portmap/domain_id.hpp"
+
+namespace librettos {
+
+struct RegionRef {
+    std::uint32_t value = 0;
+    friend auto operator<=>(RegionRef, RegionRef) = default;
+};
+
+struct EventPort {
+    std::uint32_t value = 0;
+    friend auto operator<=>(EventPort, EventPort) = default;
+};
+
+// Guest memory, mapped read-write while the object lives. The guest may change any byte at any time.
+class Mapping {
+  public:
+    virtual ~Mapping() = default;
+    virtual std::span<std::byte> bytes() const = 0;
+};
+
+// The server's end of an event channel while the object lives.
+class EventChannel {
+  public:
+    virtual ~EventChannel() = default;
+    virtual EventPort local_port() const = 0;
+    // Polled for input; stays readable until clear().
+    virtual int fd() const = 0;
+    // Any thread; never blocks, whatever the guest does; never fails visibly.
+    virtual void notify() noexcept = 0;
+    // Takes all pending notifications with a bounded amount of work.
+    virtual void clear() noexcept = 0;
+};
+
+struct WatchEvent {
+    std::string watched;  // the path given to watch()
+    std::string changed;  // at or below it
+};
+
+struct PortInfo {
+    std::uint32_t entry = 0;  // as in the table, librettos/portmap.h
+    std::uint32_t age_s = 0;
+    std::uint32_t quarantine_left_s = 0;
+    std::uint32_t owner_ports = 0;
+    std::uint32_t owner_limit = 0;
+    std::string owner_name;
+};
+
+// When the mapping goes, for whatever reason, the hypervisor writes 0 to this byte and notifies the port.
+struct LifeSign {
+    std::size_t offset_bytes;
+    EventPort port;
+};
+
+class Hypervisor {
+  public:
+    virtual ~Hypervisor() = default;
+
+    virtual DomId self() const = 0;
+    virtual std::string_view name() const = 0;            // "local" or "xen", for status
+    virtual std::string_view portmap_authority() const = 0;  // "hypervisor" or "server"
+
+    // store
+    virtual std::optional<std::string> read(std::string const& path) = 0;
+    virtual std::vector<std::string> list(std::string const& path) = 0;  // empty when there is no such path
+    virtual void write(std::string const& path, std::string const& value) = 0;
+    virtual void remove(std::string const& path) = 0;  // with all below; no error when there is none
+    // The owner may write, `reader` may read, at `path` and below; creates the path when needed.
+    virtual void permit(std::string const& path, DomId owner, DomId reader) = 0;
+    virtual void watch(std::string const& path) = 0;  // fires once at once; "/local/domain" also when a domain appears or goes
+    virtual void unwatch(std::string const& path) = 0;
+    virtual std::vector<WatchEvent> take_watch_events() = 0;  // what is there, bounded; throws when the hypervisor is gone
+    virtual int watch_fd() const = 0;
+    virtual bool domain_exists(DomId domain) = 0;
+
+    // memory and events
+    virtual std::unique_ptr<Mapping> map(DomId domain, RegionRef region, std::size_t size_bytes,
+                                         std::optional<LifeSign> life_sign) = 0;
+    virtual std::unique_ptr<EventChannel> bind_event(DomId domain, EventPort guest_port) = 0;
+
+    // portmap
+    virtual lvif_portmap const& portmap() = 0;  // read-only mapping, valid while this object lives
+    virtual PortInfo query_port(std::uint8_t protocol, std::uint16_t port) = 0;
+    virtual void set_port_limit(DomId domain, std::uint32_t ports) = 0;
+    virtual void reserve_ports(std::uint8_t protocol, std::uint16_t first, std::uint16_t count, bool reserve) = 0;
+};
+
+}  // namespace librettos
