@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The statistics file: counters and state of the data path in shared memory, written by the data
-// threads, mapped read-only by librettosctl, which needs no answer from anybody to read it. Also the data threads' memory of
-// how much they did when their process has died: the file is made by the holder and goes on with the next engine.
+// threads, mapped read-only by librettosctl, which needs no answer from anybody to read it. Also the data threads'
+// memory of how much they did when their process has died: the file is made by the holder and goes on with the next
+// engine.
 //
 //   StatsHeader | counter names, counter_count * 32 bytes | StatsSlot[slots] | cells
 //
-// A cell is a u64 (relaxed atomic), at cell_offset + ((thread * slots) + slot) * counter_count * 8 + counter * 8, with
-// each thread's block starting at a multiple of 64. One writer per cell: that data thread. Slot 0 is "wire". A guest keeps its slot
-// while attached; a slot's cells are zeroed when it is given to the next guest. Readers use the names in the file, not their own.
+// A cell is a u64 (relaxed atomic), at cells_offset + thread * stats_thread_cells_bytes(slots, counters) +
+// (slot * counters + counter) * 8: each thread's block starts at a multiple of 64. One writer per cell: that data
+// thread. Slot 0 is "wire". A guest keeps its slot while attached; a slot's cells are zeroed when it is given to the
+// next guest. Readers use the names in the file, not their own.
 #pragma once
 
 #include <atomic>
@@ -24,12 +26,12 @@ inline constexpr char stats_default_path[] = "/run/librettos/stats";
 
 // Written by one data thread; watched by the holder (watchdog) and read by librettosctl.
 struct alignas(64) ThreadStats {
-    std::atomic<std::uint64_t> turns;      // of the loop; grows while the thread is alive and awake
-    std::atomic<std::uint32_t> sleeping;   // 1 while it waits in epoll_wait
+    std::atomic<std::uint64_t> turns;     // of the loop; grows while the thread is alive and awake
+    std::atomic<std::uint32_t> sleeping;  // 1 while it waits in epoll_wait
     std::uint32_t reserved;
-    std::atomic<std::uint64_t> sleeps;     // times it went to sleep
-    std::atomic<std::uint64_t> busy_ns;    // time in turns that did work
-    std::atomic<std::uint64_t> mbufs_lost; // buffers given up for lost at engine starts
+    std::atomic<std::uint64_t> sleeps;      // times it went to sleep
+    std::atomic<std::uint64_t> busy_ns;     // time in turns that did work
+    std::atomic<std::uint64_t> mbufs_lost;  // buffers given up for lost at engine starts
 };
 static_assert(sizeof(ThreadStats) == 64);
 
@@ -61,5 +63,10 @@ struct StatsHeader {
     ThreadStats thread[max_data_threads];
 };
 static_assert(sizeof(StatsHeader) == 128 + 64 * max_data_threads);
+
+// From one data thread's cells to the next one's. The cells begin at a multiple of 64, too.
+constexpr std::uint64_t stats_thread_cells_bytes(std::uint32_t slots, std::uint32_t counters) {
+    return (std::uint64_t{slots} * counters * 8 + 63) / 64 * 64;
+}
 
 }  // namespace librettos
