@@ -27,10 +27,8 @@ inline void full_fence() noexcept {
 
 namespace ring_detail {
 
-using Vector16 = long long __attribute__((vector_size(16), aligned(1), may_alias));
-
 inline void copy16(std::byte* to, std::byte const* from) noexcept {
-    *reinterpret_cast<Vector16*>(to) = *reinterpret_cast<Vector16 const*>(from);
+    std::memcpy(to, from, 16);
 }
 
 // Copies a frame to a place that starts at a multiple of 16 and zeroes up to the next multiple of 16.
@@ -47,7 +45,7 @@ inline void copy_frame(std::byte* to, std::byte const* from, std::uint32_t lengt
     if (whole == length) {
         return;
     }
-    *reinterpret_cast<Vector16*>(to + whole) = Vector16{};
+    std::memset(to + whole, 0, 16);
     if (length >= 16) {
         copy16(to + length - 16, from + length - 16);
     } else {
@@ -211,10 +209,10 @@ class RingConsumer : public RingEnd {
             return false;
         }
         std::memcpy(&frame.record, place(), sizeof frame.record);
-        if ((frame.record.flags & LVIF_PAD) != 0 && !skip_pad(frame.record)) {
-            return false;
-        }
         if (frame.record.flags == LVIF_PAD) {
+            if (!skip_pad(frame.record) || head_ == tail_) {
+                return false;
+            }
             std::memcpy(&frame.record, place(), sizeof frame.record);
         }
         std::uint64_t const need = lvif_record_bytes(frame.record.length);
@@ -253,10 +251,10 @@ class RingConsumer : public RingEnd {
     std::byte const* place() const noexcept { return data_ + (tail_ & mask_); }
     std::uint64_t to_end() const noexcept { return capacity() - (tail_ & mask_); }
 
-    // A PAD fills the end of the data exactly and never stands last: a frame follows it.
+    // A PAD fills the end of the data exactly.
     bool skip_pad(lvif_record const& record) noexcept {
         std::uint64_t const bytes = sizeof(lvif_record) + std::uint64_t{record.length};
-        if (record.flags != LVIF_PAD || bytes != to_end() || bytes >= head_ - tail_) {
+        if (bytes != to_end() || bytes > head_ - tail_) {
             broken_ = true;
             head_ = tail_;
             return false;
