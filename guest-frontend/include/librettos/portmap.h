@@ -19,8 +19,11 @@
  *     -EINVAL       unknown protocol, or a port that does not fit
  *   lease(protocol, count) -> first   guest. Claims a block of `count` consecutive ports of the ephemeral range
  *                                     at once, for stacks that choose by themselves. Flag LEASED is set on each.
+ *                                     Protocol LVIF_PORT_TCP_AND_UDP: the same block of both protocols, or of neither,
+ *                                     for stacks with one ephemeral range (Linux); it counts twice against the limit.
  *     -EADDRINUSE   no such block is free      -EDQUOT, -EINVAL as above
- *   release(protocol, first, count)   guest. Frees ports; the range may cover bound and leased ones.
+ *   release(protocol, first, count)   guest. Frees ports; the range may cover bound and leased ones. Protocol
+ *                                     LVIF_PORT_TCP_AND_UDP: of both.
  *     -EPERM        one of them is not the caller's (nothing is released)
  *
  *   set_limit(domain, ports)          control domain: the most ports the domain may own, of both protocols together
@@ -42,6 +45,7 @@
 #define LVIF_PORTMAP_MAGIC 0x50414d50u /* "PMAP", little endian */
 #define LVIF_PORTMAP_VERSION 1u
 #define LVIF_PORTS 65536u
+#define LVIF_PORT_TCP_AND_UDP 0u /* protocol of a lease or release: both at once */
 
 enum lvif_port_state {
 	LVIF_PORT_FREE = 0,
