@@ -8,7 +8,8 @@
  * hypervisor is; a reply that does not come within 5 s is -ETIMEDOUT and the connection is then useless). Requests may be
  * made from any thread; watch events that arrive in between are kept until they are taken.
  *
- * Functions that return int: 0 or more, or a negative errno.
+ * Functions that return int: 0 or more, or a negative errno: -EPERM for an operation that the role may not do, -EACCES for a
+ * store path or region that is not the caller's, -ECONNRESET when hypervisord is gone.
  */
 #ifndef LIBRETTOS_HYPERVISORD_CLIENT_H
 #define LIBRETTOS_HYPERVISORD_CLIENT_H
@@ -48,9 +49,13 @@ int lvif_hv_fd(struct lvif_hv const *hv);
 int lvif_hv_read(struct lvif_hv *hv, char const *path, char *value, size_t size);
 int lvif_hv_write(struct lvif_hv *hv, char const *path, char const *value);
 int lvif_hv_remove(struct lvif_hv *hv, char const *path); /* with all below; -ENOENT */
+/* Server and control: `owner` may write and read, `reader` may read, at path and below; creates the path when needed. */
+int lvif_hv_permit(struct lvif_hv *hv, char const *path, uint16_t owner, uint16_t reader);
 /* Names of the children, each NUL-terminated, one after the other; returns their number. -EMSGSIZE with *needed. */
 int lvif_hv_list(struct lvif_hv *hv, char const *path, char *names, size_t size, size_t *needed);
-/* Fires once at once, then at each change at or below path. A domain's appearing or going fires "/local/domain". */
+/* Fires once at once, then at each change at or below path. A domain's appearing or going fires "/local/domain". When
+ * more happens than a slow reader takes, its events for one watch become a single one with changed == watched: look at all
+ * that is below. A guest may watch what it may read (-EACCES). */
 int lvif_hv_watch(struct lvif_hv *hv, char const *path);
 int lvif_hv_unwatch(struct lvif_hv *hv, char const *path);
 /* 1: *watched is the path given to lvif_hv_watch, *changed the path that changed (each LVIF_HV_PATH_MAX + 1 bytes);
@@ -69,16 +74,14 @@ int lvif_hv_map(struct lvif_hv *hv, uint16_t domain, uint32_t region, size_t byt
 int lvif_hv_unmap(struct lvif_hv *hv, uint16_t domain, uint32_t region, void *address, size_t bytes);
 
 /* events: each end of a channel has a file descriptor of its own that can be polled, and notifies with a call that
- * never blocks. They are pipes, not eventfds: the two ends of an eventfd share their file status flags, so a peer that fills the
- * counter and clears O_NONBLOCK would block the notifier for ever (tests/unit/local has the proof). */
+ * never blocks. hypervisord_protocol.h says what they are made of and why a hostile guest cannot block the server. A
+ * port is not to be freed while another thread still notifies or clears it. */
 int lvif_hv_event_allocate(struct lvif_hv *hv, uint16_t domain, uint32_t *port);       /* guest */
 int lvif_hv_event_bind(struct lvif_hv *hv, uint16_t domain, uint32_t port, uint32_t *local_port); /* server */
 void lvif_hv_event_free(struct lvif_hv *hv, uint32_t port);
 int lvif_hv_event_fd(struct lvif_hv *hv, uint32_t port);    /* readable when notified; owned by hv */
 void lvif_hv_event_notify(struct lvif_hv *hv, uint32_t port); /* any thread */
 void lvif_hv_event_clear(struct lvif_hv *hv, uint32_t port);  /* takes the notifications, bounded work; any thread */
-/* The write end, for a caller that notifies without a look-up: write(2) one byte, ignore the result. */
-int lvif_hv_event_notify_fd(struct lvif_hv *hv, uint32_t port);
 
 /* portmap (portmap.h says the errors) */
 int lvif_hv_port_bind(struct lvif_hv *hv, uint8_t protocol, uint16_t port, uint16_t *bound);
@@ -97,6 +100,24 @@ struct lvif_port_info {
 	char owner_name[LVIF_HV_NAME_MAX + 1];
 };
 int lvif_hv_port_query(struct lvif_hv *hv, uint8_t protocol, uint16_t port, struct lvif_port_info *info);
+
+/* How much hypervisord holds at the moment. Server and control only. */
+struct lvif_hv_statistics {
+	uint64_t domains;     /* guests */
+	uint64_t connections; /* of any role, this one included */
+	uint64_t store_nodes;
+	uint64_t watches;
+	uint64_t queued_events; /* watch events not yet taken off hypervisord's hands */
+	uint64_t regions;
+	uint64_t mappings;
+	uint64_t channels;
+	uint64_t bound_channels;
+	uint64_t owned_ports;
+	uint64_t quarantined_ports;
+	uint64_t refused_requests; /* answered with an error, since start */
+	uint64_t broken_peers;     /* disconnected for breaking the protocol, since start */
+};
+int lvif_hv_statistics(struct lvif_hv *hv, struct lvif_hv_statistics *statistics);
 
 /* An lvif_environment over this connection. `quiesce` is left NULL for the caller to set. */
 void lvif_hv_environment(struct lvif_hv *hv, struct lvif_environment *environment);
