@@ -11,6 +11,7 @@
 #include <librettos/portmap.h>
 
 #include "daemon/engine/datapath/addresses.hpp"
+#include "daemon/engine/datapath/slot_index.hpp"
 #include "portmap/domain_id.hpp"
 
 namespace librettos {
@@ -38,7 +39,8 @@ struct NetworkIdentity {
     Ipv6Address ipv6;
     Ipv4Address ipv4_broadcast;  // of the subnet
     std::uint16_t mtu_bytes = 1500;
-    std::uint16_t vlan = 0;  // 0: frames are untagged; else every frame on the wire carries this tag and none in the rings
+    std::uint16_t vlan =
+        0;  // 0: frames are untagged; else every frame on the wire carries this tag and none in the rings
     UnownedPort unowned_tcp = UnownedPort::answer;
     UnownedPort unowned_udp = UnownedPort::answer;
     std::uint32_t replies_per_s = 10'000;  // limit of the server's own ICMP and RST answers
@@ -61,21 +63,50 @@ class Directory {
 
     // wire_slot when there is none
     Slot by_domain(DomId domain) const { return by_domain_[domain.value]; }
+    Slot dedicated_by_mac(MacAddress const& mac) const;
+    Slot dedicated_by_mac_key(std::uint64_t key) const { return by_mac_.find(key); }  // key: mac_key() of headers.hpp
     Slot dedicated_by_ipv4(Ipv4Address address) const;
-    Slot dedicated_by_ipv6(Ipv6Address const& address) const;
+    Slot dedicated_by_ipv6(Ipv6Address const& address) const;  // its link-local address (EUI-64) counts as well
 
-    // The portmap: one relaxed load. Owner's slot, or wire_slot with `owned` false (nobody) or true (owner not attached).
-    std::uint32_t tcp_entry(std::uint16_t port) const { return __atomic_load_n(&portmap_->tcp[port], __ATOMIC_RELAXED); }
-    std::uint32_t udp_entry(std::uint16_t port) const { return __atomic_load_n(&portmap_->udp[port], __ATOMIC_RELAXED); }
+    std::uint64_t network_mac_key() const { return mac_key_; }
+
+    // The portmap: one relaxed load.
+    std::uint32_t tcp_entry(std::uint16_t port) const {
+        return __atomic_load_n(&portmap_->tcp[port], __ATOMIC_RELAXED);
+    }
+    std::uint32_t udp_entry(std::uint16_t port) const {
+        return __atomic_load_n(&portmap_->udp[port], __ATOMIC_RELAXED);
+    }
+
+    // What an entry says: the slot of the shared guest that owns the port, else wire_slot with `owned` false (nobody)
+    // or true (the owner is not attached).
+    struct PortOwner {
+        Slot slot;
+        bool owned;
+    };
+    PortOwner owner(std::uint32_t entry) const {
+        if ((entry & LVIF_PORT_STATE_MASK) != LVIF_PORT_BOUND << LVIF_PORT_STATE_SHIFT) {
+            return {wire_slot, false};
+        }
+        return {shared_by_domain_[entry & LVIF_PORT_OWNER_MASK], true};
+    }
 
   private:
+    void index_domain(DomId domain);
+    void index_dedicated();
+
     NetworkIdentity network_;
+    std::uint64_t mac_key_ = 0;
     lvif_portmap const* portmap_;
     std::vector<bool> present_;
     std::vector<GuestIdentity> guests_;
     std::vector<Slot> used_;
     std::vector<Slot> dedicated_;
-    std::vector<Slot> by_domain_;  // 65,536 entries
+    std::vector<Slot> by_domain_;         // 65,536 entries
+    std::vector<Slot> shared_by_domain_;  // the same, shared guests alone
+    SlotIndex by_mac_;                    // dedicated guests
+    SlotIndex by_ipv4_;
+    SlotIndex by_ipv6_;
 };
 
 }  // namespace librettos
