@@ -3,5 +3,6 @@
 add_library(librettos_classify STATIC
   checksum.cpp
   classify.cpp
-  directory.cpp)
+  directory.cpp
+  segment.cpp)
 target_link_libraries(librettos_classify PUBLIC librettos_options lvif_headers)
