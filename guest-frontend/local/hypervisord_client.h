@@ -26,15 +26,16 @@ extern "C" {
 #endif
 
 #define LVIF_HV_DEFAULT_SOCKET "/run/librettos/hypervisor.sock"
-#define LVIF_HV_NAME_MAX 63  /* bytes of a domain's name, [A-Za-z0-9._-], first one a letter or digit */
+#define LVIF_HV_NAME_MAX 63 /* bytes of a domain's name, [A-Za-z0-9._-], first one a letter or digit */
 #define LVIF_HV_PATH_MAX 255
 #define LVIF_HV_VALUE_MAX 1023
 
 struct lvif_hv;
 
 enum lvif_hv_role {
-	LVIF_HV_GUEST = 0,  /* a new domain; its name must be free (-EEXIST) */
-	LVIF_HV_SERVER = 1, /* the server's domain, at most one connection at a time (-EBUSY); needs hypervisord's own uid or root (-EACCES) */
+	LVIF_HV_GUEST = 0, /* a new domain; its name must be free (-EEXIST) */
+	LVIF_HV_SERVER =
+	        1, /* the server's domain, at most one connection at a time (-EBUSY); needs hypervisord's own uid or root (-EACCES) */
 	LVIF_HV_CONTROL = 2 /* the control domain (0): tools and tests; same right */
 };
 
@@ -76,10 +77,10 @@ int lvif_hv_unmap(struct lvif_hv *hv, uint16_t domain, uint32_t region, void *ad
 /* events: each end of a channel has a file descriptor of its own that can be polled, and notifies with a call that
  * never blocks. hypervisord_protocol.h says what they are made of and why a hostile guest cannot block the server. A
  * port is not to be freed while another thread still notifies or clears it. */
-int lvif_hv_event_allocate(struct lvif_hv *hv, uint16_t domain, uint32_t *port);       /* guest */
+int lvif_hv_event_allocate(struct lvif_hv *hv, uint16_t domain, uint32_t *port);                  /* guest */
 int lvif_hv_event_bind(struct lvif_hv *hv, uint16_t domain, uint32_t port, uint32_t *local_port); /* server */
 void lvif_hv_event_free(struct lvif_hv *hv, uint32_t port);
-int lvif_hv_event_fd(struct lvif_hv *hv, uint32_t port);    /* readable when notified; owned by hv */
+int lvif_hv_event_fd(struct lvif_hv *hv, uint32_t port);      /* readable when notified; owned by hv */
 void lvif_hv_event_notify(struct lvif_hv *hv, uint32_t port); /* any thread */
 void lvif_hv_event_clear(struct lvif_hv *hv, uint32_t port);  /* takes the notifications, bounded work; any thread */
 
@@ -88,7 +89,8 @@ int lvif_hv_port_bind(struct lvif_hv *hv, uint8_t protocol, uint16_t port, uint1
 int lvif_hv_port_lease(struct lvif_hv *hv, uint8_t protocol, uint16_t count, uint16_t *first);
 int lvif_hv_port_release(struct lvif_hv *hv, uint8_t protocol, uint16_t first, uint16_t count);
 /* server and control only */
-int lvif_hv_portmap_map(struct lvif_hv *hv, struct lvif_portmap const **portmap); /* read-only; the server's domain only */
+int lvif_hv_portmap_map(struct lvif_hv *hv,
+                        struct lvif_portmap const **portmap); /* read-only; the server's domain only */
 int lvif_hv_port_set_limit(struct lvif_hv *hv, uint16_t domain, uint32_t ports);
 int lvif_hv_port_reserve(struct lvif_hv *hv, uint8_t protocol, uint16_t first, uint16_t count, bool reserve);
 struct lvif_port_info {
