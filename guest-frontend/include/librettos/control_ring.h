@@ -86,7 +86,7 @@ struct lvif_control_ring {
 	uint32_t tail;            /* atomic */
 	uint32_t consumer_sleeps; /* atomic */
 	uint8_t reserved2[56];
-	/* line 3: as in the frame ring */
+	/* line 3: as in the frame ring; the guest goes by the one of to_server */
 	uint8_t server_alive; /* atomic */
 	uint8_t reserved3[63];
 	struct lvif_message slots[LVIF_CONTROL_SLOTS];

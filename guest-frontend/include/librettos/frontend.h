@@ -134,7 +134,7 @@ struct lvif_frame {
 struct lvif_statistics {
 	uint64_t tx_frames, tx_bytes, tx_full; /* tx_full: refused for want of space */
 	uint64_t rx_frames, rx_bytes;
-	uint64_t rx_broken;     /* the server broke the ring's rules (or memory was overwritten) */
+	uint64_t rx_broken;     /* in rx, tx or control: the server broke the ring's rules (or memory was overwritten) */
 	uint64_t notifications; /* sent */
 	uint64_t connections;   /* since lvif_open */
 };
@@ -143,7 +143,8 @@ struct lvif_device; /* size: lvif_device_bytes(); the caller provides the memory
 
 size_t lvif_device_bytes(void);
 
-/* Prepares `memory` (lvif_device_bytes(), 64-byte aligned, any content) and writes the request to the store. Then
+/* Prepares `memory` (lvif_device_bytes(), 64-byte aligned, any content) and writes the request to the store. What a
+ * failed lvif_open leaves in the store is overwritten by the next. Then
  * call lvif_poll() once, and again whenever a store watch or the control event fires and when its time comes.
  * Errors: LVIF_EINVAL for impossible options, LVIF_EIO and others from the store. */
 int lvif_open(struct lvif_device *memory, struct lvif_environment const *environment, struct lvif_options const *options);
@@ -156,12 +157,14 @@ enum lvif_phase lvif_poll(struct lvif_device *device, uint64_t *next_us);
 void lvif_close(struct lvif_device *device);
 
 struct lvif_offer const *lvif_offer(struct lvif_device const *device); /* NULL before OFFERED */
-char const *lvif_detach_reason(struct lvif_device const *device);      /* "" when not detached */
+/* Why the server detached us; while WAITING: what is wrong with its offer; else "". */
+char const *lvif_detach_reason(struct lvif_device const *device);
 bool lvif_link_up(struct lvif_device const *device);
 uint16_t lvif_mtu(struct lvif_device const *device); /* changes while connected */
 uint32_t lvif_features(struct lvif_device const *device); /* in use */
 uint16_t lvif_queues(struct lvif_device const *device);   /* 0 while not connected */
 bool lvif_server_alive(struct lvif_device const *device); /* its life sign; false: crashed, being waited for */
+/* Ports of the present connection: ask again after each change to CONNECTING. */
 uint32_t lvif_control_event(struct lvif_device const *device);
 uint32_t lvif_queue_event(struct lvif_device const *device, uint16_t queue);
 void lvif_statistics(struct lvif_device const *device, struct lvif_statistics *sum);
@@ -169,16 +172,19 @@ void lvif_statistics(struct lvif_device const *device, struct lvif_statistics *s
 /* ---- sending: one user per queue at a time; none of these blocks, all may run under a spin lock ---- */
 
 /* Room for one frame of up to `length` bytes, to be filled in place. LVIF_EAGAIN: full. LVIF_EMSGSIZE: longer than
- * lvif_tx_max(). LVIF_ENOTCONN. */
+ * lvif_tx_max(). LVIF_EINVAL: shorter than LVIF_MIN_FRAME_BYTES. LVIF_ENOTCONN. LVIF_EPROTO: the ring is broken, as
+ * in lvif_rx_peek. */
 int lvif_tx_reserve(struct lvif_device *device, uint16_t queue, uint32_t length, uint8_t **frame);
-/* Ends the frame begun by lvif_tx_reserve, with length <= the reserved one. Not yet visible to the server. */
+/* Ends the frame begun by lvif_tx_reserve, with length <= the reserved one. Not yet visible to the server. A frame that
+ * is longer or too short, or whose offload was not agreed (lvif_features) or does not fit its length, is dropped. */
 void lvif_tx_commit(struct lvif_device *device, uint16_t queue, uint32_t length, struct lvif_offload const *offload);
-/* reserve, copy, commit. */
+/* reserve, copy, commit; LVIF_EINVAL where commit would drop. */
 int lvif_tx_frame(struct lvif_device *device, uint16_t queue, void const *frame, uint32_t length,
                   struct lvif_offload const *offload);
 /* Makes all committed frames visible and notifies the server if it sleeps: once per burst. */
 void lvif_tx_publish(struct lvif_device *device, uint16_t queue);
-/* Asks for a notification when there is room for `length` bytes. true: there is room already, do not sleep. */
+/* Publishes, then asks for a notification when there is room for `length` bytes. true: there is room already, or
+ * lvif_tx_reserve has something else to say: do not sleep. */
 bool lvif_tx_wait(struct lvif_device *device, uint16_t queue, uint32_t length);
 uint32_t lvif_tx_max(struct lvif_device const *device, uint16_t queue);
 
@@ -191,7 +197,8 @@ int lvif_rx_peek(struct lvif_device *device, uint16_t queue, struct lvif_frame *
 void lvif_rx_release(struct lvif_device *device, uint16_t queue);
 /* Makes all released space visible to the server and notifies it if it waits for space: once per burst. */
 void lvif_rx_publish(struct lvif_device *device, uint16_t queue);
-/* Publishes, then arms the event. true: nothing to read, may sleep until the event; false: there are frames. */
+/* Publishes, then arms the event. true: nothing to read, may sleep until the event; false: there are frames, or an
+ * error that lvif_rx_peek tells. */
 bool lvif_rx_sleep(struct lvif_device *device, uint16_t queue);
 /* Takes the arming back after waking up. */
 void lvif_rx_wake(struct lvif_device *device, uint16_t queue);
