@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // What the holder hands to its child, the engine: everything that has to outlive an engine, set up once before the
-// fork. The engine is reached by one function with C linkage, so that it can become a shared object opened after the fork.
+// fork. The engine is reached by one function with C linkage, so that it can become a shared object opened after the
+// fork.
 #pragma once
 
 #include <array>
@@ -9,8 +10,11 @@
 #include <string>
 #include <vector>
 
+#include <librettos/frame_ring.h>
+
 #include "daemon/api/stats_file.hpp"
 #include "daemon/config/config.hpp"
+#include "daemon/engine/datapath/spsc_queue.hpp"
 
 struct rte_mempool;
 struct rte_mbuf;
@@ -20,43 +24,61 @@ namespace librettos {
 // What the port can do and where it sleeps; filled in by drivers/nic.
 struct PortDescription {
     std::uint16_t port_id = 0;
-    std::string device;                  // as in the configuration
-    std::string driver;                  // net_ixgbe, net_tap, ..
+    std::string device;  // as in the configuration
+    std::string driver;  // net_ixgbe, net_tap, ..
     std::array<std::uint8_t, 6> mac{};
-    std::uint16_t queues = 1;            // rx and tx queues; data thread t polls queue t
+    std::uint16_t queues = 1;  // rx and tx queues; data thread t polls queue t
     std::uint16_t mtu_bytes = 1500;
     bool tx_ip_checksum = false;
-    bool tx_tcp_checksum = false;        // TCP and UDP, IPv4 and IPv6
+    bool tx_tcp_checksum = false;  // TCP and UDP, IPv4 and IPv6
     bool tx_tso = false;
     bool tx_multi_segment = false;
-    bool rx_checksum = false;            // mbuf says whether it is good
-    bool rx_interrupt = false;           // rte_eth_dev_rx_intr_* works
+    bool rx_checksum = false;   // mbuf says whether it is good
+    bool rx_interrupt = false;  // rte_eth_dev_rx_intr_* works
     // Per queue: a descriptor that polls readable when a frame waits, for ports without rx_interrupt; -1: none, the
     // thread then looks once a millisecond.
     std::vector<int> wait_fds;
 };
 
-// Buffers that one data thread holds at this moment, in memory shared with the holder: what a killed engine left behind is
-// freed by the next one. `count` is written before the buffers are given away.
+// A frame on its way from one data thread to the one that serves its guest.
+struct Handoff {
+    rte_mbuf* buffer;
+    lvif_record record;
+    std::uint16_t slot;
+    std::uint16_t queue;
+};
+
+// Buffers that one data thread holds at this moment, in memory shared with the holder: the next engine frees what a
+// killed one left behind, and sends what it had ready. Zero-filled memory is the empty state. Indices move before
+// buffers are given away, so that a kill between the two loses a buffer (at most a burst of 32) and never frees one
+// twice.
 struct alignas(64) InFlight {
-    static constexpr std::size_t capacity = 512;
-    std::uint32_t rx_count;
-    std::uint32_t tx_count;
-    rte_mbuf* rx[capacity];
-    rte_mbuf* tx[capacity];
+    static constexpr std::uint32_t wire_burst = 256;
+    static constexpr std::uint32_t send_room = 512;
+    static constexpr std::uint32_t spare_room = 128;
+    std::uint32_t rx_first;  // rx[rx_first .. rx_end) are ours
+    std::uint32_t rx_end;
+    std::uint32_t tx_first;  // tx[tx_first .. tx_end), modulo send_room, are ready for the wire
+    std::uint32_t tx_end;
+    std::uint32_t spares;  // spare[0 .. spares) are empty buffers
+    rte_mbuf* rx[wire_burst];
+    rte_mbuf* tx[send_room];
+    std::uint16_t tx_slot[send_room];  // of the guest that sent it
+    rte_mbuf* spare[spare_room];
+    SpscQueue<Handoff, 256> handoff[max_data_threads];  // to each other thread
 };
 
 struct EngineBoot {
     Config const* config = nullptr;
-    std::string config_path;                 // the engine reads it again: a new engine is how changes take effect
+    std::string config_path;  // the engine reads it again: a new engine is how changes take effect
     PortDescription port;
-    rte_mempool* pool = nullptr;             // frames of up to one MTU (jumbo included) in one segment
+    rte_mempool* pool = nullptr;  // frames of up to one MTU (jumbo included) in one segment
     std::uint16_t data_threads = 1;
-    StatsHeader* stats = nullptr;            // the statistics file, mapped read-write
-    InFlight* in_flight = nullptr;           // one per data thread
-    std::uint16_t first_lcore = 1;           // data thread t uses lcore id first_lcore + t: its mempool cache
-    int holder_fd = -1;                      // SOCK_SEQPACKET, holder_messages.hpp
-    std::uint64_t generation = 1;            // engines since the holder started
+    StatsHeader* stats = nullptr;   // the statistics file, mapped read-write
+    InFlight* in_flight = nullptr;  // one per data thread
+    std::uint16_t first_lcore = 1;  // data thread t uses lcore id first_lcore + t: its mempool cache
+    int holder_fd = -1;             // SOCK_SEQPACKET, holder_messages.hpp
+    std::uint64_t generation = 1;   // engines since the holder started
 };
 
 }  // namespace librettos

@@ -2,9 +2,9 @@
 // The data threads, as the control thread sees them.
 //
 // Every method is for the control thread. It and the data threads meet only in two bounded queues per thread, of small
-// structs: commands there, acknowledgements back. A guest's life: control maps its rings and calls add_guest; the threads serve it;
-// control calls remove_guest; every thread lets it go and acknowledges; `removed` appears in take_events() and
-// only then control frees mappings and channels.
+// structs: commands there, acknowledgements back. A guest's life: control maps its rings and calls add_guest; the
+// threads serve it; control calls remove_guest; every thread lets it go and acknowledges; `removed` appears in
+// take_events() and only then control frees mappings and channels.
 #pragma once
 
 #include <cstdint>
@@ -35,14 +35,14 @@ struct RateLimit {
 
 struct GuestAttachment {
     GuestIdentity identity;
-    std::string name;             // for the statistics file
-    std::uint32_t features = 0;   // LVIF_F_*, agreed
+    std::string name;            // for the statistics file
+    std::uint32_t features = 0;  // LVIF_F_*, agreed
     std::vector<QueuePair> queues;
     RateLimit limit;
 };
 
 struct DataEvent {
-    enum class Kind : std::uint8_t { added, removed, broken, activity } kind;
+    enum class Kind : std::uint8_t { added, removed, broken } kind;
     Slot slot;
     char const* reason = "";  // broken: what the guest did, a detach reason (a literal); it is not served any more
 };
@@ -58,6 +58,9 @@ class DataPlane {
     void remove_guest(Slot slot);
     void set_limit(Slot slot, RateLimit limit);
     void set_network(NetworkIdentity const& network);
+    // Once all guests of an earlier engine have been added again: forgets the statistics of those that did not come
+    // back.
+    void release_unclaimed_slots();
 
     int event_fd() const;  // readable when take_events() has something
     std::vector<DataEvent> take_events();

@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The side of the guests: out of their tx rings, to the wire or to another guest, and into their rx rings.
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "daemon/engine/datapath/checksum.hpp"
+#include "daemon/engine/datapath/data_thread.hpp"
+#include "daemon/engine/datapath/flow_hash.hpp"
+#include "daemon/engine/datapath/segment.hpp"
+
+namespace librettos {
+
+namespace {
+
+constexpr std::uint16_t gso_flags = LVIF_GSO_TCP4 | LVIF_GSO_TCP6;
+
+// The flags that a guest with these features may set on what it sends.
+std::uint16_t allowed_tx_flags(std::uint32_t features) {
+    std::uint16_t flags = LVIF_CSUM_OK;
+    flags |= (features & LVIF_F_TX_CSUM) != 0 ? LVIF_CSUM_PARTIAL : 0;
+    flags |= (features & LVIF_F_TX_TSO4) != 0 ? LVIF_GSO_TCP4 : 0;
+    flags |= (features & LVIF_F_TX_TSO6) != 0 ? LVIF_GSO_TCP6 : 0;
+    return flags;
+}
+
+bool takes_large(std::uint32_t features, std::uint16_t flags) {
+    return ((flags & LVIF_GSO_TCP4) == 0 || (features & LVIF_F_RX_TSO4) != 0) &&
+           ((flags & LVIF_GSO_TCP6) == 0 || (features & LVIF_F_RX_TSO6) != 0);
+}
+
+std::uint32_t frames_on_wire(lvif_record const& record) {
+    bool const large = (record.flags & gso_flags) != 0 && record.gso_size != 0;
+    return large ? static_cast<std::uint32_t>(segment_count(record.length, record.header_length, record.gso_size)) : 1;
+}
+
+}  // namespace
+
+// Cuts a large frame and gives each segment to `sink(segmenter, index)`, which returns why it was dropped, if it was.
+template <typename Sink>
+void DataThread::cut(Slot slot, Frame const& frame, Sink sink) {
+    auto const segmenter = Segmenter::make({frame.bytes, frame.length}, frame.record.gso_size);
+    if (!segmenter || segmenter->count() > max_segments) {
+        counters_.add(slot, Counter::drop_bad_offload);
+        return;
+    }
+    counters_.add(slot, Counter::segmented_frames);
+    for (std::size_t i = 0; i < segmenter->count(); ++i) {
+        if (Counter const fault = sink(*segmenter, i); fault != Counter::none) {
+            counters_.add(slot, fault);
+        }
+    }
+}
+
+// ---- from guests ----
+
+bool DataThread::from_guests() {
+    bool worked = false;
+    std::size_t const count = polled_.size();
+    std::size_t at = first_polled_ < count ? first_polled_ : 0;
+    first_polled_ = static_cast<std::uint32_t>(at + 1);
+    bool left = false;
+    for (std::size_t i = 0; i < count && send_space() >= max_segments; ++i) {
+        GuestQueue& queue = *polled_[at];
+        at = at + 1 < count ? at + 1 : 0;
+        polled_[at]->from_guest.prefetch();
+        worked |= serve(queue);
+        left |= queue.service != GuestQueue::Service::polled;
+        if (send_space() < send_soon) {
+            send_pending();
+        }
+    }
+    if (left) {
+        std::erase_if(polled_, [](GuestQueue* queue) { return queue->service != GuestQueue::Service::polled; });
+    }
+    return worked;
+}
+
+bool DataThread::serve(GuestQueue& queue) {
+    if (!queue.from_guest.refresh()) {
+        if (queue.from_guest.broken()) {
+            report_broken(queue, "broken tx ring");
+        } else if (++queue.idle_turns > idle_turns_limit) {
+            put_to_sleep(queue);
+        }
+        return false;
+    }
+    queue.idle_turns = 0;
+    RateLimiter& limiter = queue.guest->limiter;
+    bool const limited = limiter.active();
+    RingConsumer::Frame in;
+    for (std::uint32_t i = 0; i < guest_burst && send_space() >= max_segments; ++i) {
+        if (std::uint64_t const wait_until_ns = limited ? limiter.wait_until_ns(now_ns_) : 0; wait_until_ns != 0) {
+            counters_.add(queue.guest->slot, Counter::throttled);
+            queue.service = GuestQueue::Service::throttled;
+            queue.wake_ns = wait_until_ns;
+            waiting_.push_back(&queue);
+            break;
+        }
+        if (!queue.from_guest.take(in)) {
+            break;
+        }
+        if (limited) {
+            limiter.charge(now_ns_, frames_on_wire(in.record), in.record.length);
+        }
+        handle(queue, in);
+    }
+    if (queue.from_guest.broken()) {
+        report_broken(queue, "broken record in tx ring");
+    }
+    touch(queue);
+    return true;
+}
+
+void DataThread::handle(GuestQueue& queue, RingConsumer::Frame const& in) {
+    Guest& guest = *queue.guest;
+    Frame frame{large_frame_.get(), in.record.length, in.record};
+    rte_mbuf* buffer = nullptr;
+    if (frame.length <= buffer_room_) {
+        buffer = take_spare();
+        if (buffer == nullptr) {
+            counters_.add(guest.slot, Counter::drop_no_memory);
+            return;
+        }
+        frame.bytes = rte_pktmbuf_mtod(buffer, std::uint8_t*);
+    }
+    std::memcpy(frame.bytes, in.bytes, frame.length);
+    counters_.add(guest.slot, Counter::from_guest_frames);
+    counters_.add(guest.slot, Counter::from_guest_bytes, frame.length);
+
+    Verdict verdict{.drop = Counter::drop_bad_offload};
+    if ((frame.record.flags & ~allowed_tx_flags(guest.features)) == 0) {
+        verdict = classifier_.from_guest(guest.slot, {frame.bytes, frame.length}, frame.record, now_ns_ / 1000);
+    }
+    if (verdict.drop != Counter::none) {
+        counters_.add(guest.slot, verdict.drop);
+    }
+    if (verdict.reply) {
+        counters_.add(guest.slot, Counter::replies);
+        auto const answer = classifier_.reply();
+        put(queue, answer.data(), static_cast<std::uint32_t>(answer.size()), lvif_record{});
+    }
+    if (verdict.slot != wire_slot) {
+        counters_.add(guest.slot, Counter::switched_frames);
+        to_guest(verdict.slot, frame);
+    }
+    if (verdict.to_targets) {
+        for (Slot const target : classifier_.targets()) {
+            to_guest(target, frame);
+        }
+    }
+    if (verdict.to_wire) {
+        to_wire(guest, buffer, frame);
+    } else if (buffer != nullptr) {
+        mine_.spare[mine_.spares++] = buffer;
+    }
+}
+
+// Takes `buffer`, which holds the frame unless that is a large one.
+void DataThread::to_wire(Guest& from, rte_mbuf* buffer, Frame& frame) {
+    Counter fault = Counter::none;
+    if ((frame.record.flags & gso_flags) != 0) {
+        segments_to_wire(from, frame);
+    } else if (frame.length > max_wire_frame_ || buffer == nullptr) {
+        fault = Counter::drop_wire_too_long;
+    } else if ((frame.record.flags & LVIF_CSUM_PARTIAL) != 0 &&
+               !complete_checksum({frame.bytes, frame.length}, frame.record.csum_start, frame.record.csum_offset)) {
+        fault = Counter::drop_bad_offload;
+    } else {
+        if ((frame.record.flags & LVIF_CSUM_PARTIAL) != 0) {
+            counters_.add(from.slot, Counter::checksums_computed);
+        }
+        buffer->data_len = static_cast<std::uint16_t>(frame.length);
+        buffer->pkt_len = frame.length;
+        queue_for_wire(buffer, from.slot);
+        return;
+    }
+    if (fault != Counter::none) {
+        counters_.add(from.slot, fault);
+    }
+    if (buffer != nullptr) {
+        mine_.spare[mine_.spares++] = buffer;
+    }
+}
+
+void DataThread::segments_to_wire(Guest& from, Frame const& frame) {
+    cut(from.slot, frame, [&](Segmenter const& segmenter, std::size_t i) {
+        rte_mbuf* const buffer = take_spare();
+        if (buffer == nullptr) {
+            return Counter::drop_no_memory;
+        }
+        auto const length = segmenter.write(i, {rte_pktmbuf_mtod(buffer, std::uint8_t*), buffer_room_});
+        if (length == 0 || length > max_wire_frame_) {
+            mine_.spare[mine_.spares++] = buffer;
+            return Counter::drop_wire_too_long;
+        }
+        buffer->data_len = static_cast<std::uint16_t>(length);
+        buffer->pkt_len = static_cast<std::uint32_t>(length);
+        queue_for_wire(buffer, from.slot);
+        return Counter::none;
+    });
+}
+
+// ---- to guests ----
+
+void DataThread::to_guest(Slot slot, Frame& frame) {
+    Guest* const guest = guests_[slot];
+    if (guest == nullptr) {
+        counters_.add(slot, Counter::drop_guest_gone);
+        return;
+    }
+    std::size_t number = 0;
+    if (guest->queues.size() > 1) {
+        number = flow_hash({frame.bytes, frame.length}) % guest->queues.size();
+    }
+    GuestQueue& queue = guest->queues[number];
+    if (queue.thread == setup_.index) {
+        to_queue(queue, frame);
+    } else {
+        hand_off(queue, static_cast<std::uint16_t>(number), frame);
+    }
+}
+
+// Does for a guest what it did not agree to do itself: checksums, segmentation.
+void DataThread::to_queue(GuestQueue& queue, Frame& frame) {
+    std::uint32_t const features = queue.guest->features;
+    if ((frame.record.flags & gso_flags) != 0 && !takes_large(features, frame.record.flags)) {
+        segments_to_queue(queue, frame);
+        return;
+    }
+    if ((features & LVIF_F_RX_CSUM) == 0) {
+        if ((frame.record.flags & LVIF_CSUM_PARTIAL) != 0) {
+            complete_checksum({frame.bytes, frame.length}, frame.record.csum_start, frame.record.csum_offset);
+            counters_.add(queue.guest->slot, Counter::checksums_computed);
+        }
+        frame.record = lvif_record{};
+    }
+    put(queue, frame.bytes, frame.length, frame.record);
+}
+
+void DataThread::segments_to_queue(GuestQueue& queue, Frame const& frame) {
+    cut(queue.guest->slot, frame, [&](Segmenter const& segmenter, std::size_t i) {
+        auto const length = segmenter.write(i, {segment_.get(), buffer_room_});
+        if (length == 0) {
+            return Counter::drop_too_long;
+        }
+        put(queue, segment_.get(), static_cast<std::uint32_t>(length), lvif_record{});
+        return Counter::none;
+    });
+}
+
+void DataThread::put(GuestQueue& queue, std::uint8_t const* bytes, std::uint32_t length, lvif_record const& record) {
+    Slot const slot = queue.guest->slot;
+    if (queue.service == GuestQueue::Service::broken) {
+        counters_.add(slot, Counter::drop_guest_gone);
+    } else if (length > queue.to_guest.max_frame()) {
+        counters_.add(slot, Counter::drop_too_long);
+    } else if (!queue.to_guest.put(reinterpret_cast<std::byte const*>(bytes), length, record)) {
+        counters_.add(slot, Counter::drop_ring_full);
+        if (queue.to_guest.broken()) {
+            report_broken(queue, "broken rx ring");
+        }
+    } else {
+        counters_.add(slot, Counter::to_guest_frames);
+        counters_.add(slot, Counter::to_guest_bytes, length);
+        touch(queue);
+    }
+}
+
+// ---- between data threads ----
+
+// Copied into a buffer of its own; a large frame goes as its segments.
+void DataThread::hand_off(GuestQueue const& queue, std::uint16_t number, Frame const& frame) {
+    Slot const slot = queue.guest->slot;
+    handed_to_ |= 1U << queue.thread;
+    if ((frame.record.flags & gso_flags) == 0) {
+        Counter const fault = hand_off_buffer(queue, number, frame.record, [&](std::span<std::uint8_t> out) {
+            std::memcpy(out.data(), frame.bytes, std::min<std::size_t>(frame.length, out.size()));
+            return frame.length <= out.size() ? frame.length : 0U;
+        });
+        if (fault != Counter::none) {
+            counters_.add(slot, fault);
+        }
+        return;
+    }
+    cut(slot, frame, [&](Segmenter const& segmenter, std::size_t i) {
+        return hand_off_buffer(queue, number, lvif_record{},
+                               [&](std::span<std::uint8_t> out) { return segmenter.write(i, out); });
+    });
+}
+
+// `fill` writes a frame into a span and returns its length, 0 when it does not fit.
+template <typename Fill>
+Counter DataThread::hand_off_buffer(GuestQueue const& queue, std::uint16_t number, lvif_record const& record,
+                                    Fill fill) {
+    rte_mbuf* const buffer = take_spare();
+    if (buffer == nullptr) {
+        return Counter::drop_no_memory;
+    }
+    auto const length = fill(std::span<std::uint8_t>{rte_pktmbuf_mtod(buffer, std::uint8_t*), buffer_room_});
+    buffer->data_len = static_cast<std::uint16_t>(length);
+    buffer->pkt_len = static_cast<std::uint32_t>(length);
+    Counter fault = Counter::none;
+    if (length == 0) {
+        fault = Counter::drop_too_long;
+    } else if (!mine_.handoff[queue.thread].push({buffer, record, queue.guest->slot, number})) {
+        fault = Counter::drop_handoff_full;
+    }
+    if (fault != Counter::none) {
+        mine_.spare[mine_.spares++] = buffer;
+    }
+    return fault;
+}
+
+bool DataThread::from_other_threads() {
+    bool worked = false;
+    for (DataThread* const peer : peers_) {
+        Handoff handoff;
+        for (std::uint32_t i = 0; i < batch && peer->mine_.handoff[setup_.index].pop(handoff); ++i) {
+            worked = true;
+            Guest* const guest = guests_[handoff.slot];
+            if (guest != nullptr && handoff.queue < guest->queues.size()) {
+                Frame frame{rte_pktmbuf_mtod(handoff.buffer, std::uint8_t*), handoff.buffer->data_len, handoff.record};
+                to_queue(guest->queues[handoff.queue], frame);
+            } else {
+                counters_.add(handoff.slot, Counter::drop_guest_gone);
+            }
+            rte_pktmbuf_free(handoff.buffer);
+        }
+    }
+    return worked;
+}
+
+void DataThread::wake_peers() {
+    for (DataThread* const peer : peers_) {
+        // After the full fence of publish_rings(), which pairs with sleep()'s.
+        if ((handed_to_ >> peer->setup_.index & 1U) != 0 && peer->asleep_.load(std::memory_order_relaxed)) {
+            peer->wake();
+        }
+    }
+    handed_to_ = 0;
+}
+
+// ---- the end of a turn ----
+
+void DataThread::touch(GuestQueue& queue) {
+    if (!queue.touched) {
+        queue.touched = true;
+        touched_.push_back(&queue);
+    }
+}
+
+// One fence for all rings of the turn: it pairs with each guest's between its flag and its look at the position.
+void DataThread::publish_rings() {
+    if (touched_.empty() && handed_to_ == 0) {
+        return;
+    }
+    for (GuestQueue* const queue : touched_) {
+        queue->published_to_guest = queue->to_guest.has_unpublished();
+        queue->published_from_guest = queue->from_guest.has_unpublished();
+        if (queue->published_to_guest) {
+            queue->to_guest.publish();
+        }
+        if (queue->published_from_guest) {
+            queue->from_guest.publish();
+        }
+    }
+    full_fence();
+    for (GuestQueue* const queue : touched_) {
+        queue->touched = false;
+        if ((queue->published_to_guest && queue->to_guest.consumer_sleeps()) ||
+            (queue->published_from_guest && queue->from_guest.producer_waits())) {
+            queue->event->notify();
+            counters_.add(queue->guest->slot, Counter::doorbells_sent);
+        }
+    }
+    touched_.clear();
+    wake_peers();
+}
+
+}  // namespace librettos
