@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// What values mean together: addresses against subnets, buffers against memory, words against their lists.
+#include "daemon/config/check.hpp"
+
+#include <algorithm>
+#include <array>
+#include <initializer_list>
+#include <set>
+#include <vector>
+
+#include "daemon/config/text.hpp"
+
+namespace librettos {
+namespace {
+
+constexpr std::uint64_t mib = 1024 * 1024;
+
+void one_of(SourceMap const& source, std::string const& key, std::string const& value,
+            std::initializer_list<std::string_view> allowed) {
+    if (std::find(allowed.begin(), allowed.end(), value) != allowed.end()) {
+        return;
+    }
+    std::string list;
+    for (auto const word : allowed) {
+        list += (list.empty() ? "\"" : ", \"") + std::string(word) + "\"";
+    }
+    source.fail(key, "\"" + value + "\" is not known; write one of " + list);
+}
+
+void absolute_path(SourceMap const& source, std::string const& key, std::string const& path, std::size_t longest) {
+    if (path.empty() || path.front() != '/') {
+        source.fail(key, "\"" + path + "\" is not an absolute path; write one that begins with /");
+    }
+    if (path.size() > longest) {
+        source.fail(key, "is longer than " + std::to_string(longest) + " bytes; write a shorter path");
+    }
+}
+
+void check_paths(Config const& config, SourceMap const& source) {
+    constexpr std::size_t longest_socket = 107;  // sun_path
+    constexpr std::size_t longest_file = 1024;
+    absolute_path(source, "hypervisor_socket", config.hypervisor_socket, longest_socket);
+    absolute_path(source, "paths.api_socket", config.paths.api_socket, longest_socket);
+    absolute_path(source, "paths.stats", config.paths.stats, longest_file);
+}
+
+// The shared address of one family, its prefix and its gateway.
+struct Family {
+    char const* key;          // "network.ipv4"
+    char const* gateway_key;  // "network.gateway4"
+    char const* pool_key;     // "dedicated.ipv4"
+    std::optional<Subnet> const& subnet;
+    std::string const& gateway;
+    std::vector<std::string> const& pool;
+    std::optional<IpBytes> (*parse)(std::string_view);
+    unsigned bits;
+    char const* example;
+};
+
+bool usable_host(IpBytes const& address) {
+    if (address.length == 4) {
+        return address.bytes[0] != 0 && address.bytes[0] != 127 && address.bytes[0] < 224;
+    }
+    bool const loopback_or_unset =
+        std::all_of(address.bytes.begin(), address.bytes.end() - 1, [](std::uint8_t byte) { return byte == 0; }) &&
+        address.bytes.back() <= 1;
+    return address.bytes[0] != 0xff && !loopback_or_unset;
+}
+
+bool link_local(IpBytes const& address) {
+    return address.length == 16 && address.bytes[0] == 0xfe && (address.bytes[1] & 0xc0) == 0x80;
+}
+
+IpBytes host_address(Family const& family, SourceMap const& source, std::string const& key, std::string const& text) {
+    auto const address = family.parse(text);
+    if (!address || !usable_host(*address)) {
+        source.fail(key, "\"" + text + "\" is not a host's address; write for example \"" + family.example + "\"");
+    }
+    return *address;
+}
+
+// A network's own or its broadcast address cannot be a host's, except in subnets of one or two addresses.
+void not_the_subnets_own(Family const& family, SourceMap const& source, std::string const& key, IpBytes const& address,
+                         unsigned prefix) {
+    bool const broadcast = address.length == 4 && host_bits_are(address, prefix, true);
+    if (prefix + 1 < family.bits && (host_bits_are(address, prefix, false) || broadcast)) {
+        source.fail(key, "is the network's own or its broadcast address; write an address of a host in it");
+    }
+}
+
+void check_pool(Family const& family, SourceMap const& source, IpBytes const& shared,
+                std::optional<IpBytes> const& gateway) {
+    std::set<std::array<std::uint8_t, 16>> seen;
+    for (std::size_t i = 0; i < family.pool.size(); ++i) {
+        std::string const key = std::string(family.pool_key) + "[" + std::to_string(i) + "]";
+        IpBytes const address = host_address(family, source, key, family.pool[i]);
+        if (!same_subnet(address, shared, family.subnet->prefix)) {
+            source.fail(key, "\"" + family.pool[i] + "\" is outside the subnet of " + family.key + " (" +
+                                 family.subnet->address + "/" + std::to_string(family.subnet->prefix) +
+                                 "); write an address of that subnet");
+        }
+        not_the_subnets_own(family, source, key, address, family.subnet->prefix);
+        if (address == shared) {
+            source.fail(key, "is the shared address of " + std::string(family.key) + "; write another");
+        }
+        if (gateway && address == *gateway) {
+            source.fail(key, "is the gateway's address; write another");
+        }
+        if (!seen.insert(address.bytes).second) {
+            source.fail(key, "\"" + family.pool[i] + "\" is in the list twice; remove one");
+        }
+    }
+}
+
+void check_family(Family const& family, SourceMap const& source) {
+    if (!family.subnet) {
+        if (!family.gateway.empty()) {
+            source.fail(family.gateway_key,
+                        "needs " + std::string(family.key) + "; write that too or remove the gateway");
+        }
+        if (!family.pool.empty()) {
+            source.fail(family.pool_key, "needs " + std::string(family.key) + "; write that too or remove the pool");
+        }
+        return;
+    }
+    unsigned const prefix = family.subnet->prefix;
+    if (prefix < 1 || prefix > family.bits) {
+        source.fail(family.key, "a prefix length of " + std::to_string(prefix) + " is out of range; write 1 to " +
+                                    std::to_string(family.bits));
+    }
+    IpBytes const shared = host_address(family, source, family.key, family.subnet->address);
+    not_the_subnets_own(family, source, family.key, shared, prefix);
+    std::optional<IpBytes> gateway;
+    if (!family.gateway.empty()) {
+        gateway = host_address(family, source, family.gateway_key, family.gateway);
+        if (!same_subnet(*gateway, shared, prefix) && !link_local(*gateway)) {
+            source.fail(family.gateway_key, "\"" + family.gateway + "\" is outside the subnet of " + family.key + " (" +
+                                                family.subnet->address + "/" + std::to_string(prefix) +
+                                                "); write the router's address in that subnet");
+        }
+        if (*gateway == shared) {
+            source.fail(family.gateway_key, "is the shared address itself; write the router's address");
+        }
+    }
+    check_pool(family, source, shared, gateway);
+}
+
+void check_network(Config const& config, SourceMap const& source) {
+    Config::Network const& network = config.network;
+    std::array<std::uint8_t, 6> mac{};
+    if (!network.mac.empty()) {
+        if (!parse_hex_bytes(network.mac, mac) || (mac[0] & 1) != 0 || mac == std::array<std::uint8_t, 6>{}) {
+            source.fail("network.mac",
+                        "\"" + network.mac + "\" is not a unicast MAC; write for example \"02:4c:52:00:00:01\"");
+        }
+    }
+    std::array<std::uint8_t, 3> prefix{};
+    if (!parse_hex_bytes(config.dedicated.mac_prefix, prefix) || (prefix[0] & 1) != 0) {
+        source.fail("dedicated.mac_prefix",
+                    "\"" + config.dedicated.mac_prefix +
+                        "\" is not the first half of a unicast MAC; write for example \"02:4c:52\"");
+    }
+    if (!network.ipv4 && !network.ipv6) {
+        source.fail("network",
+                    "has no address; write ipv4 = \"192.0.2.10/24\" or ipv6 = \"2001:db8::10/64\" under [network]");
+    }
+    check_family({"network.ipv4", "network.gateway4", "dedicated.ipv4", network.ipv4, network.gateway4,
+                  config.dedicated.ipv4, parse_ipv4, 32, "192.0.2.20"},
+                 source);
+    check_family({"network.ipv6", "network.gateway6", "dedicated.ipv6", network.ipv6, network.gateway6,
+                  config.dedicated.ipv6, parse_ipv6, 128, "2001:db8::20"},
+                 source);
+    one_of(source, "network.unowned_tcp", network.unowned_tcp, {"answer", "silent"});
+    one_of(source, "network.unowned_udp", network.unowned_udp, {"answer", "silent"});
+}
+
+void check_patterns(std::vector<std::string> const& patterns, std::string const& key, SourceMap const& source) {
+    for (std::size_t i = 0; i < patterns.size(); ++i) {
+        if (patterns[i].empty() || patterns[i].size() > 255) {
+            source.fail(key + "[" + std::to_string(i) + "]",
+                        "is empty or longer than 255 bytes; write a shell pattern of domain names such as \"web-*\"");
+        }
+    }
+}
+
+void check_buffers(Config const& config, SourceMap const& source) {
+    Config::Port const& port = config.port;
+    // Per queue: both descriptor rings full, two bursts in flight and one cache per data thread.
+    constexpr std::uint64_t per_thread_extra = 2048;
+    std::uint64_t const least_buffers = config.data.threads * (2ULL * port.descriptors + per_thread_extra);
+    if (port.buffers < least_buffers) {
+        source.fail("port.buffers", std::to_string(port.buffers) + " is too few for " +
+                                        std::to_string(config.data.threads) + " data thread(s) with " +
+                                        std::to_string(port.descriptors) + " descriptors each; write at least " +
+                                        std::to_string(least_buffers));
+    }
+    constexpr std::uint64_t overhead_bytes = 512;  // mbuf, headroom, headers of the pool
+    constexpr std::uint64_t rest_mib = 16;         // rings, queues, the driver's own
+    std::uint64_t const need_mib = port.buffers * (port.mtu_bytes + overhead_bytes) / mib + rest_mib;
+    if (port.memory_mib < need_mib) {
+        source.fail("port.memory_mib", std::to_string(port.memory_mib) + " is too little for " +
+                                           std::to_string(port.buffers) + " buffers at an MTU of " +
+                                           std::to_string(port.mtu_bytes) + "; write at least " +
+                                           std::to_string(need_mib) + " or fewer port.buffers");
+    }
+}
+
+void check_data(Config const& config, SourceMap const& source) {
+    auto const& cores = config.data.cores;
+    if (!cores.empty() && cores.size() != config.data.threads) {
+        source.fail("data.cores", "names " + std::to_string(cores.size()) + " cores for " +
+                                      std::to_string(config.data.threads) +
+                                      " data thread(s); write one core for each thread, or none");
+    }
+    for (std::size_t i = 0; i < cores.size(); ++i) {
+        if (std::find(cores.begin(), cores.begin() + static_cast<std::ptrdiff_t>(i), cores[i]) !=
+            cores.begin() + static_cast<std::ptrdiff_t>(i)) {
+            source.fail("data.cores[" + std::to_string(i) + "]",
+                        "core " + std::to_string(cores[i]) + " is in the list twice; write another");
+        }
+    }
+    std::uint32_t const ring = config.limits.ring_bytes;
+    if ((ring & (ring - 1)) != 0) {
+        source.fail("limits.ring_bytes",
+                    std::to_string(ring) + " is not a power of two; write 262144, 524288, 1048576 or the like");
+    }
+}
+
+}  // namespace
+
+void check_config(Config const& config, SourceMap const& source) {
+    if (config.hypervisor == "xen") {
+        source.fail("hypervisor", "\"xen\" is not built into this version; write \"local\"");
+    }
+    one_of(source, "hypervisor", config.hypervisor, {"local"});
+    if (config.port.device.empty()) {
+        source.fail("port.device",
+                    "is missing; write the DPDK port, for example device = \"net_af_packet0,iface=eth1\" under [port]");
+    }
+    check_paths(config, source);
+    check_network(config, source);
+    check_patterns(config.attach.names, "attach.names", source);
+    check_patterns(config.attach.dedicated, "attach.dedicated", source);
+    check_buffers(config, source);
+    check_data(config, source);
+    one_of(source, "log.level", config.log.level, {"trace", "debug", "info", "warning", "error", "critical"});
+}
+
+}  // namespace librettos

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Port set-up and the few control operations that stay with the holder.
+#include "drivers/nic/port.hpp"
+
+#include <net/if.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <system_error>
+
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+#include <spdlog/spdlog.h>
+
+#include "drivers/nic/device.hpp"
+#include "drivers/nic/eal_log.hpp"
+#include "drivers/nic/preflight.hpp"
+#include "drivers/nic/realtime_signals.hpp"
+#include "drivers/nic/wait_fds.hpp"
+
+namespace librettos {
+namespace {
+
+constexpr unsigned cache_buffers = 256;
+constexpr std::uint16_t frame_overhead_bytes = 14 + 4 + 4;  // Ethernet header, one VLAN tag, CRC
+
+// Symmetric Toeplitz key: both directions of a flow land on the same queue.
+constexpr std::size_t rss_key_room = 64;
+constexpr std::array<std::uint8_t, rss_key_room> make_rss_key() {
+    std::array<std::uint8_t, rss_key_room> key{};
+    for (std::size_t i = 0; i < key.size(); ++i) {
+        key[i] = i % 2 == 0 ? 0x6d : 0x5a;
+    }
+    return key;
+}
+std::array<std::uint8_t, rss_key_room> rss_key = make_rss_key();
+
+[[noreturn]] void fail(std::string const& what, int error) {
+    std::string const said = last_eal_complaints();
+    throw NicError(what + ": " + rte_strerror(error < 0 ? -error : error) +
+                   (said.empty() ? "" : "; DPDK said: " + said));
+}
+
+// Whole frames in one segment; the 82599 takes receive buffers in units of 1 KiB.
+std::uint16_t data_room_bytes(std::uint16_t mtu_bytes) {
+    constexpr unsigned unit = 1024;
+    unsigned const frame = (mtu_bytes + frame_overhead_bytes + unit - 1) / unit * unit;
+    return static_cast<std::uint16_t>(RTE_PKTMBUF_HEADROOM + frame);
+}
+
+rte_eth_dev_info device_info(std::uint16_t port) {
+    rte_eth_dev_info info{};
+    if (int const error = rte_eth_dev_info_get(port, &info); error != 0) {
+        fail("the port tells nothing about itself", error);
+    }
+    return info;
+}
+
+// What a driver says it takes is, for those that hand frames to the kernel, not what limits them: the interface does.
+bool mtu_is_the_interfaces(std::string const& driver) {
+    return driver == "net_af_packet";
+}
+
+std::string queue_advice(Device const& device, unsigned threads) {
+    std::string const n = std::to_string(threads);
+    if (device.driver == "net_af_packet") {
+        return "write qpairs=" + n + " in port.device: \"" + device.text + ",qpairs=" + n + "\"";
+    }
+    if (device.driver == "net_af_xdp") {
+        return "give the interface " + n + " queues (ethtool -L) and write \"" + device.text + ",queue_count=" + n +
+               "\"";
+    }
+    return "write a smaller data.threads";
+}
+
+template <typename Call>
+int on_interface(std::string const& interface, ifreq& request, Call&& call) {
+    int const fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return -errno;
+    }
+    interface.copy(request.ifr_name, IFNAMSIZ - 1);
+    int const result = call(fd) == 0 ? 0 : -errno;
+    ::close(fd);
+    return result;
+}
+
+int notify_link_change(std::uint16_t, rte_eth_event_type, void* fd, void*) {
+    return eventfd_write(*static_cast<int*>(fd), 1);
+}
+
+rte_ether_addr ether_address(std::array<std::uint8_t, 6> const& mac) {
+    rte_ether_addr address;
+    std::copy(mac.begin(), mac.end(), std::begin(address.addr_bytes));
+    return address;
+}
+
+}  // namespace
+
+Port::Port(Config const& config, Eal const& eal) {
+    Device const device(config.port.device);
+    if (int const error = rte_eth_dev_get_port_by_name(device.name.c_str(), &description_.port_id); error != 0) {
+        fail("DPDK made no port of \"" + config.port.device + "\"; is its driver installed (librte-net-*)?", error);
+    }
+    description_.device = config.port.device;
+    if (mtu_is_the_interfaces(device.driver) || device.driver == "net_af_xdp") {
+        interface_ = device.argument("iface");
+    }
+    try {
+        link_changed_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (link_changed_fd_ < 0) {
+            throw std::system_error(errno, std::generic_category(), "eventfd");
+        }
+        create_pool(config.port);
+        configure(config);
+        set_up_queues(config.port, eal);
+        start(config);
+    } catch (...) {
+        close();
+        throw;
+    }
+}
+
+Port::~Port() {
+    close();
+}
+
+void Port::close() noexcept {
+    rte_eth_dev_callback_unregister(description_.port_id, RTE_ETH_EVENT_INTR_LSC, notify_link_change,
+                                    &link_changed_fd_);
+    rte_eth_dev_stop(description_.port_id);
+    rte_eth_dev_close(description_.port_id);
+    rte_mempool_free(pool_);
+    if (link_changed_fd_ >= 0) {
+        ::close(link_changed_fd_);
+    }
+}
+
+void Port::create_pool(Config::Port const& port) {
+    int const socket = std::max(0, rte_eth_dev_socket_id(description_.port_id));
+    pool_ = rte_pktmbuf_pool_create("frames", port.buffers, cache_buffers, 0, data_room_bytes(port.mtu_bytes), socket);
+    if (pool_ == nullptr) {
+        fail("no room for " + std::to_string(port.buffers) + " buffers in " + std::to_string(port.memory_mib) +
+                 " MiB; write a larger port.memory_mib or fewer port.buffers",
+             rte_errno);
+    }
+}
+
+void Port::configure(Config const& config) {
+    Device const device(config.port.device);
+    std::uint16_t const port = description_.port_id;
+    rte_eth_dev_info const info = device_info(port);
+    unsigned const most = std::min(info.max_rx_queues, info.max_tx_queues);
+    if (config.data.threads > most) {
+        throw NicError("port \"" + config.port.device + "\" has " + std::to_string(most) + " queue pair(s) for " +
+                       std::to_string(config.data.threads) + " data threads; " +
+                       queue_advice(device, config.data.threads));
+    }
+    std::uint16_t const mtu = config.port.mtu_bytes;
+    if (!mtu_is_the_interfaces(device.driver) &&
+        (mtu > info.max_mtu || mtu + unsigned{RTE_ETHER_HDR_LEN} + RTE_ETHER_CRC_LEN > info.max_rx_pktlen)) {
+        unsigned const frame_limit = info.max_rx_pktlen - RTE_ETHER_HDR_LEN - RTE_ETHER_CRC_LEN;
+        throw NicError("port \"" + config.port.device + "\" takes no MTU above " +
+                       std::to_string(std::min<unsigned>(info.max_mtu, frame_limit)) +
+                       "; write that as port.mtu_bytes, or use " + "net_af_packet for larger frames");
+    }
+    rte_eth_conf conf{};
+    if (!mtu_is_the_interfaces(device.driver)) {
+        conf.rxmode.mtu = mtu;
+    }
+    constexpr std::uint64_t tx_wanted = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM |
+                                        RTE_ETH_TX_OFFLOAD_UDP_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_TSO |
+                                        RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+    conf.rxmode.offloads = RTE_ETH_RX_OFFLOAD_CHECKSUM & info.rx_offload_capa;
+    conf.txmode.offloads = tx_wanted & info.tx_offload_capa;
+    conf.intr_conf.lsc = (*info.dev_flags & RTE_ETH_DEV_INTR_LSC) != 0 ? 1 : 0;
+    conf.intr_conf.rxq = device.pci ? 1 : 0;
+    if (config.data.threads > 1 && info.flow_type_rss_offloads != 0 && info.hash_key_size <= rss_key_room) {
+        conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+        conf.rx_adv_conf.rss_conf.rss_hf =
+            (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP) & info.flow_type_rss_offloads;
+        conf.rx_adv_conf.rss_conf.rss_key = info.hash_key_size == 0 ? nullptr : rss_key.data();
+        conf.rx_adv_conf.rss_conf.rss_key_len = info.hash_key_size;
+    }
+    if (int const error = rte_eth_dev_configure(port, config.data.threads, config.data.threads, &conf); error != 0) {
+        fail("port \"" + config.port.device + "\" does not take its configuration", error);
+    }
+    auto const tx_has = [&](std::uint64_t offloads) { return (conf.txmode.offloads & offloads) == offloads; };
+    description_.driver = info.driver_name;
+    description_.queues = config.data.threads;
+    description_.mtu_bytes = mtu;
+    description_.tx_ip_checksum = tx_has(RTE_ETH_TX_OFFLOAD_IPV4_CKSUM);
+    description_.tx_tcp_checksum = tx_has(RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM);
+    description_.tx_tso = tx_has(RTE_ETH_TX_OFFLOAD_TCP_TSO);
+    description_.tx_multi_segment = tx_has(RTE_ETH_TX_OFFLOAD_MULTI_SEGS);
+    description_.rx_checksum = conf.rxmode.offloads == RTE_ETH_RX_OFFLOAD_CHECKSUM;
+    description_.rx_interrupt = conf.intr_conf.rxq != 0;
+}
+
+void Port::set_up_queues(Config::Port const& port, Eal const& eal) {
+    std::uint16_t const id = description_.port_id;
+    std::uint16_t rx_descriptors = port.descriptors;
+    std::uint16_t tx_descriptors = port.descriptors;
+    if (int const error = rte_eth_dev_adjust_nb_rx_tx_desc(id, &rx_descriptors, &tx_descriptors); error != 0) {
+        fail("the port takes no queues of " + std::to_string(port.descriptors) + " descriptors", error);
+    }
+    unsigned const socket = static_cast<unsigned>(std::max(0, rte_eth_dev_socket_id(id)));
+    RealtimeSignalsTaken const no_signal_for_net_tap;
+    description_.wait_fds.assign(description_.queues, -1);
+    for (std::uint16_t queue = 0; queue < description_.queues; ++queue) {
+        std::set<int> const before = open_fds();
+        if (int const error = rte_eth_rx_queue_setup(id, queue, rx_descriptors, socket, nullptr, pool_); error != 0) {
+            fail("receive queue " + std::to_string(queue) + " cannot be set up", error);
+        }
+        if (int const error = rte_eth_tx_queue_setup(id, queue, tx_descriptors, socket, nullptr); error != 0) {
+            fail("transmit queue " + std::to_string(queue) + " cannot be set up", error);
+        }
+        if (auto const opened = frame_fds_since(before); !opened.empty()) {
+            description_.wait_fds[queue] = opened.front();
+        }
+    }
+    // Drivers that open their sockets when they are probed: one per queue, in order.
+    if (std::count(description_.wait_fds.begin(), description_.wait_fds.end(), -1) == description_.queues) {
+        auto const opened = frame_fds_since(eal.fds_before());
+        std::copy_n(opened.begin(), std::min<std::size_t>(opened.size(), description_.queues),
+                    description_.wait_fds.begin());
+    }
+}
+
+void Port::set_interface_mtu(Config::Port const& port) {
+    Device const device(port.device);
+    if (!mtu_is_the_interfaces(device.driver)) {
+        return;
+    }
+    constexpr unsigned tpacket2_header_bytes = 52;  // TPACKET2_HDRLEN and alignment, as the driver counts it
+    constexpr unsigned default_frame_bytes = 2048;
+    std::string const given = device.argument("framesz");
+    unsigned long const frame_bytes = given.empty() ? default_frame_bytes : std::strtoul(given.c_str(), nullptr, 10);
+    if (port.mtu_bytes + frame_overhead_bytes + tpacket2_header_bytes > frame_bytes) {
+        throw NicError("port \"" + port.device + "\" has frames of " + std::to_string(frame_bytes) +
+                       " bytes, too few for an MTU of " + std::to_string(port.mtu_bytes) + "; write \"" + device.name +
+                       ",iface=" + interface_ + ",blocksz=65536,framesz=16384,framecnt=512\" as port.device");
+    }
+    ifreq request{};
+    request.ifr_mtu = port.mtu_bytes;
+    if (int const error = on_interface(interface_, request, [&](int fd) { return ioctl(fd, SIOCSIFMTU, &request); });
+        error != 0) {
+        fail("interface " + interface_ + " does not take port.mtu_bytes = " + std::to_string(port.mtu_bytes) +
+                 "; see its limit with: ip -d link show " + interface_,
+             error);
+    }
+}
+
+void Port::start(Config const& config) {
+    std::uint16_t const port = description_.port_id;
+    set_interface_mtu(config.port);
+    rte_eth_dev_callback_register(port, RTE_ETH_EVENT_INTR_LSC, notify_link_change, &link_changed_fd_);
+    RealtimeSignalsTaken const no_signal_for_net_tap;
+    if (int const error = rte_eth_dev_start(port); error != 0) {
+        fail("port \"" + config.port.device + "\" does not start", error);
+    }
+    if (description_.rx_interrupt) {
+        for (std::uint16_t queue = 0; queue < description_.queues; ++queue) {
+            description_.wait_fds[queue] = rte_eth_dev_rx_intr_ctl_q_get_fd(port, queue);
+            description_.rx_interrupt = description_.rx_interrupt && description_.wait_fds[queue] >= 0;
+        }
+    }
+    rte_ether_addr address{};
+    if (int const error = rte_eth_macaddr_get(port, &address); error != 0) {
+        fail("the port has no MAC", error);
+    }
+    std::copy(std::begin(address.addr_bytes), std::end(address.addr_bytes), description_.mac.begin());
+    if (config.port.promiscuous) {
+        if (int const error = rte_eth_promiscuous_enable(port); error != 0) {
+            fail("the port cannot be promiscuous; write port.promiscuous = false", error);
+        }
+    }
+    rte_eth_allmulticast_enable(
+        port);  // guests' groups are sorted out in software; a port without it is promiscuous or has no filter
+    spdlog::debug("port {} ({}): {} queue(s), {} descriptors found to wait on", description_.device,
+                  description_.driver, description_.queues,
+                  description_.queues - std::count(description_.wait_fds.begin(), description_.wait_fds.end(), -1));
+}
+
+LinkState Port::link() const {
+    rte_eth_link link{};
+    rte_eth_link_get_nowait(description_.port_id, &link);
+    LinkState state{link.link_status == RTE_ETH_LINK_UP,
+                    link.link_speed == RTE_ETH_SPEED_NUM_UNKNOWN ? 0 : link.link_speed};
+    if (!interface_.empty()) {
+        // The driver reports what it wishes; the interface knows.
+        ifreq request{};
+        int const error = on_interface(interface_, request, [&](int fd) { return ioctl(fd, SIOCGIFFLAGS, &request); });
+        state.up = error == 0 && (request.ifr_flags & IFF_UP) != 0 && (request.ifr_flags & IFF_RUNNING) != 0;
+    }
+    return state;
+}
+
+int Port::add_mac(std::array<std::uint8_t, 6> const& mac) {
+    if (mac == description_.mac) {
+        return 0;
+    }
+    rte_ether_addr address = ether_address(mac);
+    int const error = rte_eth_dev_mac_addr_add(description_.port_id, &address, 0);
+    if (error == -ENOTSUP || error == -ENOSPC) {
+        return rte_eth_promiscuous_enable(description_.port_id);
+    }
+    return error;
+}
+
+int Port::remove_mac(std::array<std::uint8_t, 6> const& mac) {
+    rte_ether_addr address = ether_address(mac);
+    int const error = rte_eth_dev_mac_addr_remove(description_.port_id, &address);
+    // A promiscuous port stays so: others may depend on it, and it costs a check per frame only.
+    return error == -ENOTSUP || error == -EADDRINUSE ? 0 : error;
+}
+
+bool Port::promiscuous() const {
+    return rte_eth_promiscuous_get(description_.port_id) == 1;
+}
+
+}  // namespace librettos

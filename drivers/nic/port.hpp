@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The one NIC port, set up once by the holder: buffers, queues, offloads, MTU. Engines use its queues after the fork.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "daemon/config/config.hpp"
+#include "daemon/engine/boot.hpp"
+#include "drivers/nic/eal.hpp"
+
+namespace librettos {
+
+struct LinkState {
+    bool up = false;
+    std::uint32_t speed_mbps = 0;  // 0: not known
+    bool operator==(LinkState const&) const = default;
+};
+
+class Port {
+  public:
+    // Sets the port up with one queue pair per data thread and starts it. Throws NicError when the port has too few
+    // queues or cannot take the MTU, with what to write instead. `eal` outlives the port.
+    Port(Config const& config, Eal const& eal);
+    ~Port();
+    Port(Port const&) = delete;
+    Port& operator=(Port const&) = delete;
+
+    PortDescription const& description() const { return description_; }
+    rte_mempool* pool() const { return pool_; }
+    LinkState link() const;
+    int link_changed_fd() const {
+        return link_changed_fd_;
+    }  // eventfd; drivers without notice are to be asked once a second
+    // Receive frames for this MAC too. A port without room for it becomes promiscuous. 0 or -errno.
+    int add_mac(std::array<std::uint8_t, 6> const& mac);
+    int remove_mac(std::array<std::uint8_t, 6> const& mac);
+    bool promiscuous() const;
+
+  private:
+    void create_pool(Config::Port const& port);
+    void configure(Config const& config);
+    void set_up_queues(Config::Port const& port, Eal const& eal);
+    void set_interface_mtu(Config::Port const& port);
+    void start(Config const& config);
+    void close() noexcept;
+
+    PortDescription description_;
+    rte_mempool* pool_ = nullptr;
+    std::string interface_;  // of the kernel, behind a software port; empty: none
+    int link_changed_fd_ = -1;
+};
+
+}  // namespace librettos
