@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// librettosctl: the operator's tool. Options in, one command run, its exit status out.
+#include <unistd.h>
+
+#include <csignal>
+#include <functional>
+#include <iostream>
+
+#include <CLI/CLI.hpp>
+
+#include "daemon/api/stats_file.hpp"
+#include "daemon/config/config.hpp"
+#include "daemon/ctl/commands.hpp"
+#include "daemon/ctl/completion.hpp"
+
+namespace librettos::ctl {
+
+namespace {
+
+// What was typed, filled in by CLI11.
+struct Arguments {
+    std::string socket = Config::Paths{}.api_socket;
+    std::string stats_file = stats_default_path;
+    double timeout_s = 5;
+    bool json = false;
+    std::string guest;
+    PortFilter filter;
+    std::uint16_t port = 0;
+    StatsView view;
+    double watch_s = 1;
+    CLI::Option* watch = nullptr;
+    std::string frames_per_s;
+    std::string bits_per_s;
+    std::string ports;
+    std::string reason;
+};
+
+using Command = std::function<int(Session const&)>;
+
+std::string check_quantity(std::string const& text) {
+    return parse_quantity(text) ? std::string{}
+                                : "'" + text + "' is no count; write 250000, 250k, 10M or 1.5G; 0: no limit";
+}
+
+std::string check_port_count(std::string const& text) {
+    auto const value = parse_quantity(text);
+    return value && *value <= 131072 ? std::string{} : "'" + text + "' is no count of ports; 0 (no limit) .. 131072";
+}
+
+std::string check_protocol(std::string const& text) {
+    return text == "tcp" || text == "udp" ? std::string{} : "'" + text + "' is neither tcp nor udp";
+}
+
+std::optional<std::uint64_t> quantity_option(std::string const& text) {
+    return text.empty() ? std::nullopt : parse_quantity(text);
+}
+
+void add_globals(CLI::App& app, Arguments& arguments) {
+    app.set_version_flag("--version", "librettosctl " LIBRETTOS_VERSION);
+    app.add_flag("--json", arguments.json, "Print JSON, schema 1, instead of text for people");
+    app.add_option("--socket", arguments.socket, "The server's control socket")
+        ->type_name("PATH")
+        ->capture_default_str();
+    app.add_option("--stats-file", arguments.stats_file, "The server's statistics file")
+        ->type_name("PATH")
+        ->capture_default_str();
+    app.add_option("--timeout", arguments.timeout_s, "Wait this long for an answer")
+        ->type_name("SECONDS")
+        ->check(CLI::Range(0.01, 3600.0).description(""))
+        ->capture_default_str();
+    app.footer(
+        "Exit status: 0 fine; 1 refused, or nothing found; 2 usage; 3 the server or its statistics cannot be "
+        "reached;\n4 `status`: the server is unhealthy. See librettosctl(1).");
+}
+
+CLI::App* add_command(CLI::App& app, Command& chosen, char const* name, char const* description, Command run) {
+    auto* command = app.add_subcommand(name, description);
+    command->fallthrough();
+    command->callback([&chosen, run = std::move(run)] {
+        if (!chosen)
+            chosen = run;
+    });
+    return command;
+}
+
+void add_guest_commands(CLI::App& app, Arguments& a, Command& chosen) {
+    add_command(app, chosen, "guests", "List the guests; those that are not connected come first", list_guests);
+    auto* guest = app.add_subcommand("guest", "One guest");
+    guest->require_subcommand(1)->fallthrough();
+    add_command(*guest, chosen, "show", "Everything about a guest",
+                [&](auto& session) { return show_guest(session, a.guest); })
+        ->add_option("NAME", a.guest, "Name or domain id of the guest")
+        ->required();
+
+    auto* limit =
+        add_command(app, chosen, "limit", "Change a guest's limits, at once; 0 takes a limit away", [&](auto& s) {
+            return limit_guest(
+                s, a.guest, {quantity_option(a.frames_per_s), quantity_option(a.bits_per_s), quantity_option(a.ports)});
+        });
+    limit->add_option("GUEST", a.guest, "Name or domain id of the guest")->required();
+    auto* limits = limit->add_option_group("limits", "At least one");
+    limits->add_option("--frames-per-s", a.frames_per_s, "Frames that it may send per second")
+        ->type_name("N")
+        ->check(CLI::Validator(check_quantity, ""));
+    limits->add_option("--bits-per-s", a.bits_per_s, "Bits that it may send per second: 10M, 1.5G")
+        ->type_name("N")
+        ->check(CLI::Validator(check_quantity, ""));
+    limits->add_option("--ports", a.ports, "Ports that it may own, TCP and UDP together")
+        ->type_name("N")
+        ->check(CLI::Validator(check_port_count, ""));
+    limits->require_option(1, 3);
+
+    auto* detach = add_command(app, chosen, "detach", "Disconnect a guest from the server",
+                               [&](auto& session) { return detach_guest(session, a.guest, a.reason); });
+    detach->add_option("GUEST", a.guest, "Name or domain id of the guest")->required();
+    detach->add_option("--reason", a.reason, "Told to the guest and shown by `guests`")->type_name("TEXT");
+}
+
+void add_port_commands(CLI::App& app, Arguments& a, Command& chosen) {
+    auto* ports = app.add_subcommand("ports", "Who owns which port of the shared address");
+    ports->fallthrough();
+    ports->require_subcommand(0, 1);
+    ports->add_option("--guest", a.filter.guest, "Only ports of this guest (name or domain id)")->type_name("NAME");
+    ports->add_option("--protocol", a.filter.protocol, "Only this protocol")
+        ->type_name("tcp|udp")
+        ->check(CLI::Validator(check_protocol, ""));
+    auto const port_option = [&](CLI::App* command) {
+        command->add_option("PORT", a.port, "Port number")
+            ->required()
+            ->type_name("(0 .. 65535)")
+            ->check(CLI::Range(0, 65535).description(""));
+    };
+    port_option(add_command(*ports, chosen, "who", "Who owns PORT; exit status 1 when nobody does",
+                            [&](auto& session) { return who_owns_port(session, a.filter, a.port); }));
+    port_option(add_command(*ports, chosen, "why", "Why PORT is owned, free or held back",
+                            [&](auto& session) { return why_port(session, a.filter, a.port); }));
+    // CLI11 runs the innermost callback first.
+    ports->callback([&] {
+        if (!chosen)
+            chosen = [&](auto& session) { return list_ports(session, a.filter); };
+    });
+}
+
+void add_stats_command(CLI::App& app, Arguments& a, Command& chosen) {
+    auto* stats =
+        add_command(app, chosen, "stats", "Counters, read from memory: works while the engine is dead", [&](auto& s) {
+            if (a.watch->count() > 0)
+                a.view.watch_s = a.watch_s;
+            return show_stats(s, a.view);
+        });
+    stats->add_option("--guest", a.view.guest, "Only this guest (name or domain id), or \"wire\"")->type_name("NAME");
+    stats->add_flag("--all", a.view.all, "Counters that are zero, too");
+    a.watch = stats->add_option("--watch", a.watch_s, "Again every SECONDS, with rates, until interrupted")
+                  ->type_name("[SECONDS]")
+                  ->expected(0, 1)
+                  ->capture_default_str()
+                  ->check(CLI::Range(0.05, 86400.0).description(""));
+}
+
+int print_completion(Session const& session) {
+    *session.out << bash_completion();
+    return exit_fine;
+}
+
+Session make_session(Arguments const& a) {
+    return {a.socket,
+            a.stats_file,
+            std::chrono::milliseconds{static_cast<long long>(a.timeout_s * 1000)},
+            a.json,
+            Style::for_descriptor(STDOUT_FILENO),
+            &std::cout,
+            &std::cerr};
+}
+
+int run(int argc, char** argv) {
+    CLI::App app{"Looks at and changes a running librettos-netserver.", "librettosctl"};
+    Arguments arguments;
+    Command chosen;
+    add_globals(app, arguments);
+    app.require_subcommand(1);
+    app.failure_message([](CLI::App const*, CLI::Error const& error) {
+        return std::string{"librettosctl: "} + error.what() +
+               "\n  librettosctl --help and librettosctl COMMAND --help explain\n";
+    });
+    add_command(app, chosen, "status", "Is all well, and if not, what to do", show_status);
+    add_guest_commands(app, arguments, chosen);
+    add_port_commands(app, arguments, chosen);
+    add_stats_command(app, arguments, chosen);
+    auto* completion = app.add_subcommand("completion", "Print a shell completion script");
+    completion->require_subcommand(1);
+    add_command(*completion, chosen, "bash", "For bash: source <(librettosctl completion bash)", print_completion);
+    try {
+        app.parse(argc, argv);
+    } catch (CLI::ParseError const& error) {
+        return app.exit(error) == 0 ? exit_fine : exit_usage;
+    }
+    auto const session = make_session(arguments);
+    try {
+        int const status = chosen(session);
+        std::cout.flush();
+        return status;
+    } catch (Unreachable const& error) {
+        return report_unreachable(session, error);
+    } catch (std::exception const& error) {  // a result that does not have the shape of the schema
+        return report_unreachable(
+            session, Unreachable(std::string{"the server gave no proper answer: "} + error.what(),
+                                 "librettosctl and librettos-netserver should come from the same release"));
+    }
+}
+
+}  // namespace
+
+}  // namespace librettos::ctl
+
+int main(int argc, char** argv) {
+    std::signal(SIGPIPE, SIG_IGN);  // a closed pipe ends the output, not the program half-way through a table
+    return librettos::ctl::run(argc, argv);
+}

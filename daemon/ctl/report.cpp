@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// How librettosctl tells that something did not work.
+#include "daemon/ctl/commands.hpp"
+#include "daemon/ctl/fields.hpp"
+
+namespace librettos::ctl {
+
+namespace {
+
+void print_error(Session const& session, std::string const& message, std::string const& hint) {
+    *session.err << "librettosctl: " << printable(message) << "\n";
+    if (!hint.empty())
+        *session.err << "  " << printable(hint) << "\n";
+}
+
+}  // namespace
+
+int report_refusal(Session const& session, Reply const& reply) {
+    if (session.json)
+        *session.out << reply.line << "\n";
+    else
+        print_error(session, reply.message, reply.hint);
+    return exit_refused;
+}
+
+int report_unreachable(Session const& session, Unreachable const& error) {
+    if (session.json) {
+        Json const document{{"schema", 1},
+                            {"ok", false},
+                            {"error", {{"code", "unreachable"}, {"message", error.what()}, {"hint", error.hint()}}}};
+        *session.out << document.dump(-1, ' ', false, Json::error_handler_t::replace) << "\n";
+    } else {
+        print_error(session, error.what(), error.hint());
+    }
+    return exit_unreachable;
+}
+
+}  // namespace librettos::ctl
