@@ -110,7 +110,7 @@ class DataThread {
     bool from_wire();
     void judge_wire_batch(std::span<rte_mbuf* const> batch);
     void act(Verdict const& verdict, Frame& frame);
-    void from_wire_to_guest(Slot slot, Frame const& frame);
+    void from_wire_to_guest(Slot slot, Frame& frame);
     static bool has_vlan_tag(Frame const& frame);
     void answer_wire(std::span<std::uint8_t const> answer);
     void release_fragments(Slot slot);

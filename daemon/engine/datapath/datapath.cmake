@@ -6,3 +6,7 @@ add_library(librettos_datapath STATIC
   guest_path.cpp
   wire_path.cpp)
 target_link_libraries(librettos_datapath PUBLIC librettos_classify librettos_options PkgConfig::DPDK Threads::Threads)
+# A ring's next lines were last read by the guest: they are fetched for writing. Processors without the instruction ignore it.
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  target_compile_options(librettos_datapath PRIVATE -mprfchw)
+endif()

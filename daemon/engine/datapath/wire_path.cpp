@@ -125,11 +125,11 @@ void DataThread::act(Verdict const& verdict, Frame& frame) {
     }
 }
 
-// The tag, if the wire has one, stays behind: `frame` may be used by others, so its addresses are moved and moved back.
-void DataThread::from_wire_to_guest(Slot slot, Frame const& frame) {
+// The tag, if the wire has one, stays behind: the addresses are moved over it, and back for the next who gets the
+// frame.
+void DataThread::from_wire_to_guest(Slot slot, Frame& frame) {
     if (directory_.network().vlan == 0 || !has_vlan_tag(frame)) {
-        Frame out = frame;
-        to_guest(slot, out);
+        to_guest(slot, frame);
         return;
     }
     constexpr std::size_t addresses = 2 * RTE_ETHER_ADDR_LEN;
@@ -147,7 +147,8 @@ bool DataThread::has_vlan_tag(Frame const& frame) {
 
 void DataThread::release_fragments(Slot slot) {
     while (auto* const entry = static_cast<FragmentStore::Entry*>(classifier_.take_released())) {
-        from_wire_to_guest(slot, Frame{entry->bytes, entry->length, lvif_record{}});
+        Frame frame{entry->bytes, entry->length, lvif_record{}};
+        from_wire_to_guest(slot, frame);
         fragments_.drop(entry);
     }
 }
