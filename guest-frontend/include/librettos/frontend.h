@@ -30,6 +30,8 @@
 #include <librettos/handshake.h>
 
 #ifdef __cplusplus
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow" /* lvif_offer and lvif_statistics are a struct and a function each */
 extern "C" {
 #endif
 
@@ -205,6 +207,7 @@ void lvif_rx_wake(struct lvif_device *device, uint16_t queue);
 
 #ifdef __cplusplus
 }
+#pragma GCC diagnostic pop
 #endif
 
 #endif
