@@ -36,7 +36,7 @@ std::span<Slot const> Classifier::targets() const {
 }
 
 std::span<std::uint8_t const> Classifier::reply() const {
-    return state_->answer();
+    return state_->answers.frame();
 }
 
 bool Classifier::hold(void* token) {
