@@ -131,7 +131,8 @@ class DataThread {
     void to_guest(Slot slot, Frame& frame);
     void to_queue(GuestQueue& queue, Frame& frame);
     void segments_to_queue(GuestQueue& queue, Frame const& frame);
-    void put(GuestQueue& queue, std::uint8_t const* bytes, std::uint32_t length, lvif_record const& record);
+    bool put(GuestQueue& queue, std::uint8_t const* bytes, std::uint32_t length, lvif_record const& record);
+    void put_segment(GuestQueue& queue, Frame& frame);
     void hand_off(GuestQueue const& queue, std::uint16_t number, Frame const& frame);
     template <typename Fill>
     Counter hand_off_buffer(GuestQueue const& queue, std::uint16_t number, lvif_record const& record, Fill fill);

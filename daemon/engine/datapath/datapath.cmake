@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # The data threads: the loop between the port's queues and the guests' rings. DPDK's bursts, no Xen.
 add_library(librettos_datapath STATIC
+  coalesce.cpp
   data_plane.cpp
   data_thread.cpp
   guest_path.cpp

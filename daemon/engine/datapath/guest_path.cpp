@@ -237,7 +237,13 @@ void DataThread::to_queue(GuestQueue& queue, Frame& frame) {
         }
         frame.record = lvif_record{};
     }
-    put(queue, frame.bytes, frame.length, frame.record);
+    constexpr std::uint32_t worth_coalescing_bytes = 512;
+    bool const large_ok = (features & (LVIF_F_RX_TSO4 | LVIF_F_RX_TSO6)) == (LVIF_F_RX_TSO4 | LVIF_F_RX_TSO6);
+    if (setup_.gro && large_ok && frame.length >= worth_coalescing_bytes && (frame.record.flags & ~LVIF_CSUM_OK) == 0) {
+        put_segment(queue, frame);
+    } else {
+        put(queue, frame.bytes, frame.length, frame.record);
+    }
 }
 
 void DataThread::segments_to_queue(GuestQueue& queue, Frame const& frame) {
@@ -251,7 +257,8 @@ void DataThread::segments_to_queue(GuestQueue& queue, Frame const& frame) {
     });
 }
 
-void DataThread::put(GuestQueue& queue, std::uint8_t const* bytes, std::uint32_t length, lvif_record const& record) {
+// false: dropped and counted.
+bool DataThread::put(GuestQueue& queue, std::uint8_t const* bytes, std::uint32_t length, lvif_record const& record) {
     Slot const slot = queue.guest->slot;
     if (queue.service == GuestQueue::Service::broken) {
         counters_.add(slot, Counter::drop_guest_gone);
@@ -265,7 +272,40 @@ void DataThread::put(GuestQueue& queue, std::uint8_t const* bytes, std::uint32_t
     } else {
         counters_.add(slot, Counter::to_guest_frames);
         counters_.add(slot, Counter::to_guest_bytes, length);
+        queue.growing.close();
         touch(queue);
+        return true;
+    }
+    return false;
+}
+
+// A TCP segment from the wire: appended to the frame put last if it continues that, else put, so that it may be
+// continued.
+void DataThread::put_segment(GuestQueue& queue, Frame& frame) {
+    std::span<std::uint8_t const> const bytes{frame.bytes, frame.length};
+    auto const segment = TcpSegment::parse(bytes);
+    bool const intact =
+        segment && ((frame.record.flags & LVIF_CSUM_OK) != 0 || packet_checksums_ok(bytes.subspan(segment->ip_at)));
+    if (!intact) {
+        put(queue, frame.bytes, frame.length, frame.record);
+        return;
+    }
+    GrowingFrame& growing = queue.growing;
+    if (growing.continues(bytes, *segment)) {
+        GrowingFrame grown = growing;
+        grown.grow(*segment);
+        auto const payload = bytes.subspan(segment->payload_at, segment->payload_bytes);
+        if (queue.to_guest.extend(growing.frame_bytes(), payload, grown.headers(), grown.record())) {
+            growing = grown;
+            counters_.add(queue.guest->slot, Counter::coalesced_frames);
+            counters_.add(queue.guest->slot, Counter::to_guest_bytes, payload.size());
+            return;
+        }
+    }
+    frame.length = segment->payload_at + segment->payload_bytes;  // without Ethernet padding
+    frame.record.flags |= LVIF_CSUM_OK;
+    if (put(queue, frame.bytes, frame.length, frame.record)) {
+        growing.start({frame.bytes, frame.length}, *segment);
     }
 }
 
@@ -370,6 +410,7 @@ void DataThread::publish_rings() {
     full_fence();
     for (GuestQueue* const queue : touched_) {
         queue->touched = false;
+        queue->growing.close();
         if ((queue->published_to_guest && queue->to_guest.consumer_sleeps()) ||
             (queue->published_from_guest && queue->from_guest.producer_waits())) {
             queue->event->notify();

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/engine/datapath/coalesce.hpp"
 #include "daemon/engine/datapath/directory.hpp"
 #include "daemon/engine/datapath/frame_ring.hpp"
 #include "daemon/engine/datapath/rate_limiter.hpp"
@@ -32,6 +33,7 @@ struct GuestQueue {
         broken,     // not served any more
     };
     Service service = Service::asleep;
+    GrowingFrame growing{};           // the frame put last in this turn, when segments can be appended
     bool touched = false;             // something to publish at the end of the turn
     bool published_to_guest = false;  // in this turn's publish_rings()
     bool published_from_guest = false;
