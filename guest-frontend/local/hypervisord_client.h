@@ -18,7 +18,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <librettos/frontend.h>
 #include <librettos/portmap.h>
 
 #ifdef __cplusplus
@@ -31,6 +30,7 @@ extern "C" {
 #define LVIF_HV_VALUE_MAX 1023
 
 struct lvif_hv;
+struct lvif_environment; /* librettos/frontend.h */
 
 enum lvif_hv_role {
 	LVIF_HV_GUEST = 0, /* a new domain; its name must be free (-EEXIST) */
@@ -104,7 +104,7 @@ struct lvif_port_info {
 int lvif_hv_port_query(struct lvif_hv *hv, uint8_t protocol, uint16_t port, struct lvif_port_info *info);
 
 /* How much hypervisord holds at the moment. Server and control only. */
-struct lvif_hv_statistics {
+struct lvif_hv_totals {
 	uint64_t domains;     /* guests */
 	uint64_t connections; /* of any role, this one included */
 	uint64_t store_nodes;
@@ -119,7 +119,7 @@ struct lvif_hv_statistics {
 	uint64_t refused_requests; /* answered with an error, since start */
 	uint64_t broken_peers;     /* disconnected for breaking the protocol, since start */
 };
-int lvif_hv_statistics(struct lvif_hv *hv, struct lvif_hv_statistics *statistics);
+int lvif_hv_statistics(struct lvif_hv *hv, struct lvif_hv_totals *statistics);
 
 /* An lvif_environment over this connection. `quiesce` is left NULL for the caller to set. */
 void lvif_hv_environment(struct lvif_hv *hv, struct lvif_environment *environment);

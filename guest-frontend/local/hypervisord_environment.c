@@ -4,6 +4,8 @@
 #include <string.h>
 #include <time.h>
 
+#include <librettos/frontend.h>
+
 #include "hypervisord_client.h"
 
 static void *pages_allocate(void *context, size_t bytes)

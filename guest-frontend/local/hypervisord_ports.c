@@ -109,7 +109,7 @@ int lvif_hv_port_query(struct lvif_hv *hv, uint8_t protocol, uint16_t port, stru
 	return status;
 }
 
-int lvif_hv_statistics(struct lvif_hv *hv, struct lvif_hv_statistics *statistics)
+int lvif_hv_statistics(struct lvif_hv *hv, struct lvif_hv_totals *statistics)
 {
 	int status;
 

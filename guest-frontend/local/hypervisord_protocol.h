@@ -84,7 +84,7 @@ enum lvif_hvp_operation {
 	LVIF_HVP_PORT_RESERVE = 21,   /* protocol, first, count, 1 or 0 -> [P] */
 	LVIF_HVP_PORT_QUERY =
 	        22, /* protocol, port -> entry, age s, quarantine left s, ports, limit; owner's name [P] */
-	LVIF_HVP_STATISTICS = 23, /* -> struct lvif_hv_statistics [P] */
+	LVIF_HVP_STATISTICS = 23, /* -> struct lvif_hv_totals [P] */
 	LVIF_HVP_OPERATIONS = 24
 };
 

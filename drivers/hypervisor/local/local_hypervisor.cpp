@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The hypervisor seam over a connection to librettos-hypervisord.
+#include "drivers/hypervisor/local/local_hypervisor.hpp"
+
+#include <array>
+#include <cassert>
+#include <cerrno>
+#include <system_error>
+
+namespace librettos {
+
+namespace {
+
+constexpr std::size_t events_per_call = 256;
+
+int check(int result, std::string const& what) {
+    if (result < 0)
+        throw std::system_error{-result, std::generic_category(), "hypervisord: " + what};
+    return result;
+}
+
+std::string text(DomId domain) {
+    return "domain " + std::to_string(domain.value);
+}
+
+class LocalMapping final : public Mapping {
+  public:
+    LocalMapping(lvif_hv* hv, DomId domain, RegionRef region, std::span<std::byte> bytes)
+        : hv_{hv}, domain_{domain}, region_{region}, bytes_{bytes} {}
+    LocalMapping(LocalMapping const&) = delete;
+    LocalMapping& operator=(LocalMapping const&) = delete;
+    ~LocalMapping() override { (void)lvif_hv_unmap(hv_, domain_.value, region_.value, bytes_.data(), bytes_.size()); }
+    std::span<std::byte> bytes() const override { return bytes_; }
+
+  private:
+    lvif_hv* hv_;
+    DomId domain_;
+    RegionRef region_;
+    std::span<std::byte> bytes_;
+};
+
+class LocalEventChannel final : public EventChannel {
+  public:
+    LocalEventChannel(lvif_hv* hv, EventPort port) : hv_{hv}, port_{port}, fd_{lvif_hv_event_fd(hv, port.value)} {
+        assert(fd_ >= 0);
+    }
+    LocalEventChannel(LocalEventChannel const&) = delete;
+    LocalEventChannel& operator=(LocalEventChannel const&) = delete;
+    ~LocalEventChannel() override { lvif_hv_event_free(hv_, port_.value); }
+    EventPort local_port() const override { return port_; }
+    int fd() const override { return fd_; }
+    void notify() noexcept override { lvif_hv_event_notify(hv_, port_.value); }
+    void clear() noexcept override { lvif_hv_event_clear(hv_, port_.value); }
+
+  private:
+    lvif_hv* hv_;
+    EventPort port_;
+    int fd_;
+};
+
+}  // namespace
+
+LocalHypervisor::LocalHypervisor(std::string const& socket_path) {
+    lvif_hv* hv = nullptr;
+    check(lvif_hv_connect(socket_path.empty() ? nullptr : socket_path.c_str(), LVIF_HV_SERVER, nullptr, &hv),
+          "connecting as the server to " + (socket_path.empty() ? "the default socket" : socket_path) +
+              " (is librettos-hypervisord running, and no other server?)");
+    hv_.reset(hv);
+}
+
+LocalHypervisor::~LocalHypervisor() = default;
+
+DomId LocalHypervisor::self() const {
+    return DomId{lvif_hv_self(hv_.get())};
+}
+
+std::optional<std::string> LocalHypervisor::read(std::string const& path) {
+    std::array<char, LVIF_HV_VALUE_MAX + 1> value;
+    int const length = lvif_hv_read(hv_.get(), path.c_str(), value.data(), value.size());
+    if (length == -ENOENT)
+        return std::nullopt;
+    check(length, "reading " + path);
+    return std::string{value.data(), static_cast<std::size_t>(length)};
+}
+
+std::vector<std::string> LocalHypervisor::list(std::string const& path) {
+    std::string names(4096, '\0');
+    std::size_t needed = 0;
+    int count = lvif_hv_list(hv_.get(), path.c_str(), names.data(), names.size(), &needed);
+    for (int tries = 0; count == -EMSGSIZE && tries < 8; tries++) {  // it may grow in between
+        names.resize(needed + 4096);
+        count = lvif_hv_list(hv_.get(), path.c_str(), names.data(), names.size(), &needed);
+    }
+    if (count == -ENOENT)
+        return {};
+    check(count, "listing " + path);
+    std::vector<std::string> result;
+    result.reserve(static_cast<std::size_t>(count));
+    char const* at = names.data();
+    for (int i = 0; i < count; i++) {
+        result.emplace_back(at);
+        at += result.back().size() + 1;
+    }
+    return result;
+}
+
+void LocalHypervisor::write(std::string const& path, std::string const& value) {
+    check(lvif_hv_write(hv_.get(), path.c_str(), value.c_str()), "writing " + path);
+}
+
+void LocalHypervisor::remove(std::string const& path) {
+    int const result = lvif_hv_remove(hv_.get(), path.c_str());
+    if (result != -ENOENT)
+        check(result, "removing " + path);
+}
+
+void LocalHypervisor::permit(std::string const& path, DomId owner, DomId reader) {
+    check(lvif_hv_permit(hv_.get(), path.c_str(), owner.value, reader.value), "setting the rights of " + path);
+}
+
+void LocalHypervisor::watch(std::string const& path) {
+    check(lvif_hv_watch(hv_.get(), path.c_str()), "watching " + path);
+}
+
+void LocalHypervisor::unwatch(std::string const& path) {
+    check(lvif_hv_unwatch(hv_.get(), path.c_str()), "ending the watch of " + path);
+}
+
+std::vector<WatchEvent> LocalHypervisor::take_watch_events() {
+    std::array<char, LVIF_HV_PATH_MAX + 1> watched;
+    std::array<char, LVIF_HV_PATH_MAX + 1> changed;
+    std::vector<WatchEvent> events;
+    while (events.size() < events_per_call &&
+           check(lvif_hv_take_event(hv_.get(), watched.data(), changed.data()), "taking watch events") == 1)
+        events.push_back({watched.data(), changed.data()});
+    return events;
+}
+
+int LocalHypervisor::watch_fd() const {
+    return lvif_hv_fd(hv_.get());
+}
+
+bool LocalHypervisor::domain_exists(DomId domain) {
+    return read("/local/domain/" + std::to_string(domain.value) + "/name").has_value();
+}
+
+std::unique_ptr<Mapping> LocalHypervisor::map(DomId domain, RegionRef region, std::size_t size_bytes,
+                                              std::optional<LifeSign> life_sign) {
+    void* address = nullptr;
+    std::int64_t const offset = life_sign ? static_cast<std::int64_t>(life_sign->offset_bytes) : -1;
+    std::uint32_t const port = life_sign ? life_sign->port.value : 0;
+    check(lvif_hv_map(hv_.get(), domain.value, region.value, size_bytes, offset, port, &address),
+          "mapping region " + std::to_string(region.value) + " of " + text(domain));
+    return std::make_unique<LocalMapping>(hv_.get(), domain, region,
+                                          std::span{static_cast<std::byte*>(address), size_bytes});
+}
+
+std::unique_ptr<EventChannel> LocalHypervisor::bind_event(DomId domain, EventPort guest_port) {
+    std::uint32_t port = 0;
+    check(lvif_hv_event_bind(hv_.get(), domain.value, guest_port.value, &port),
+          "binding event port " + std::to_string(guest_port.value) + " of " + text(domain));
+    return std::make_unique<LocalEventChannel>(hv_.get(), EventPort{port});
+}
+
+lvif_portmap const& LocalHypervisor::portmap() {
+    lvif_portmap const* portmap = nullptr;
+    check(lvif_hv_portmap_map(hv_.get(), &portmap), "mapping the portmap");
+    return *portmap;
+}
+
+PortInfo LocalHypervisor::query_port(std::uint8_t protocol, std::uint16_t port) {
+    lvif_port_info info;
+    check(lvif_hv_port_query(hv_.get(), protocol, port, &info), "query of port " + std::to_string(port));
+    return {info.entry, info.age_s, info.quarantine_left_s, info.owner_ports, info.owner_limit, info.owner_name};
+}
+
+void LocalHypervisor::set_port_limit(DomId domain, std::uint32_t ports) {
+    check(lvif_hv_port_set_limit(hv_.get(), domain.value, ports), "setting the port limit of " + text(domain));
+}
+
+void LocalHypervisor::reserve_ports(std::uint8_t protocol, std::uint16_t first, std::uint16_t count, bool reserve) {
+    check(lvif_hv_port_reserve(hv_.get(), protocol, first, count, reserve),
+          (reserve ? "reserving ports from " : "taking back the reservation of ports from ") + std::to_string(first));
+}
+
+lvif_hv_totals LocalHypervisor::totals() {
+    lvif_hv_totals totals{};
+    check(lvif_hv_statistics(hv_.get(), &totals), "statistics");
+    return totals;
+}
+
+std::unique_ptr<Hypervisor> make_local_hypervisor(std::string const& socket_path) {
+    return std::make_unique<LocalHypervisor>(socket_path);
+}
+
+}  // namespace librettos
