@@ -50,7 +50,6 @@ MemoryPort::MemoryPort(Traffic const& traffic, Direction direction, rte_mempool*
 }
 
 MemoryPort::~MemoryPort() {
-    restore();
     rte_pktmbuf_free_bulk(ring_.data(), static_cast<unsigned>(ring_.size()));
 }
 
@@ -97,27 +96,19 @@ std::uint16_t MemoryPort::send(rte_mbuf** frames, std::uint16_t count) {
     return count;
 }
 
-void MemoryPort::take_over(std::uint16_t port_id) {
-    port_id_ = port_id;
+void MemoryPort::take_over(std::uint16_t port_id, bool receives) {
     queue_[0] = this;
     struct rte_eth_fp_ops& operations = rte_eth_fp_ops[port_id];
     operations.rx_pkt_burst = [](void* queue, rte_mbuf** frames, std::uint16_t count) {
         return static_cast<MemoryPort*>(queue)->receive(frames, count);
     };
+    if (!receives)
+        operations.rx_pkt_burst = [](void*, rte_mbuf**, std::uint16_t) -> std::uint16_t { return 0; };
     operations.tx_pkt_burst = [](void* queue, rte_mbuf** frames, std::uint16_t count) {
         return static_cast<MemoryPort*>(queue)->send(frames, count);
     };
     operations.rxq.data = queue_;
     operations.txq.data = queue_;
-    installed_ = true;
-}
-
-void MemoryPort::restore() {
-    if (!installed_)
-        return;
-    // The device's own functions come back when it is stopped: ethdev then puts its dummies there.
-    rte_eth_dev_stop(port_id_);
-    installed_ = false;
 }
 
 }  // namespace librettos::bench

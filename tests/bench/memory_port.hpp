@@ -31,9 +31,9 @@ class MemoryPort {
     std::uint16_t receive(rte_mbuf** frames, std::uint16_t count);
     std::uint16_t send(rte_mbuf** frames, std::uint16_t count);
 
-    // Makes rte_eth_rx_burst and rte_eth_tx_burst of this started port, queue 0, ours. The port is undone by restore().
-    void take_over(std::uint16_t port_id);
-    void restore();
+    // Makes rte_eth_rx_burst and rte_eth_tx_burst of this started port, queue 0, ours until the port is stopped.
+    // `receives`: the wire has frames; else it is silent and only takes them.
+    void take_over(std::uint16_t port_id, bool receives);
 
     // Where in the traffic's walk the next received frame's port is.
     std::size_t step() const { return step_; }
@@ -55,8 +55,6 @@ class MemoryPort {
     std::size_t next_ = 0;
     std::size_t step_ = 0;  // of the walk over the owned ports
     void* queue_[1] = {};
-    std::uint16_t port_id_ = 0;
-    bool installed_ = false;
     alignas(64) std::uint64_t received_ = 0;
     alignas(64) std::uint64_t sent_ = 0;
 };
