@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Starts, watches and replaces engines.
+#include "daemon/holder/holder.hpp"
+
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <utility>
+
+#include <spdlog/spdlog.h>
+
+#include "daemon/holder/reload.hpp"
+#include "drivers/nic/pool_check.hpp"
+#include "drivers/nic/wait_fds.hpp"
+
+namespace librettos {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr milliseconds replace_patience{2000};
+constexpr milliseconds stop_patience{5000};
+constexpr seconds start_patience{60};
+constexpr seconds default_stall_patience{5};
+constexpr seconds longest_tick{1};  // the link is looked at as often
+constexpr unsigned messages_per_wakeup = 64;
+constexpr unsigned first_data_lcore = 1;
+
+std::uint64_t monotonic_ns() {
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+std::chrono::nanoseconds stall_patience(std::chrono::microseconds watchdog) {
+    return watchdog.count() > 0 ? std::chrono::nanoseconds(watchdog / 2)
+                                : std::chrono::nanoseconds(default_stall_patience);
+}
+
+}  // namespace
+
+Holder::Holder(HolderOptions options, Config config, Port& port)
+    : options_(std::move(options)),
+      config_(std::move(config)),
+      port_(port),
+      port_fds_(open_fds()),
+      stats_(config_.paths.stats, config_.data.threads, config_.limits.guests + 1),
+      in_flight_(config_.data.threads),
+      patience_(stall_patience(service_.watchdog())),
+      progress_(patience_) {
+    boot_.config = &config_;
+    boot_.config_path = options_.config_path;
+    boot_.port = port_.description();
+    boot_.pool = port_.pool();
+    boot_.data_threads = config_.data.threads;
+    boot_.stats = stats_.header();
+    boot_.in_flight = in_flight_.first();
+    boot_.first_lcore = first_data_lcore;
+    boot_.generation = 0;
+    stats_.header()->holder_pid.store(static_cast<std::uint64_t>(getpid()), std::memory_order_relaxed);
+    link_ = port_.link();
+    watch_signals();
+}
+
+void Holder::watch_signals() {
+    term_ = loop_.on_signal(SIGTERM, [this] { stop(); });
+    interrupt_ = loop_.on_signal(SIGINT, [this] { stop(); });
+    hangup_ = loop_.on_signal(SIGHUP, [this] { reload(); });
+    link_change_ = loop_.on_readable(port_.link_changed_fd(), [this] {
+        eventfd_t changes = 0;
+        eventfd_read(port_.link_changed_fd(), &changes);
+        look_at_link();
+    });
+    auto const period = std::min<std::chrono::nanoseconds>(longest_tick, patience_ / 4);
+    ticks_ = loop_.every(std::chrono::duration_cast<std::chrono::microseconds>(period), [this] { tick(); });
+}
+
+int Holder::run() {
+    start_engine();
+    return loop_.run();
+}
+
+std::span<ThreadStats const> Holder::threads() const {
+    return {stats_.header()->thread, config_.data.threads};
+}
+
+void Holder::start_engine() {
+    StatsHeader& stats = *stats_.header();
+    for (std::size_t i = 0; i < config_.data.threads; ++i) {
+        stats.thread[i].sleeping.store(0, std::memory_order_relaxed);  // its writer is dead
+    }
+    next_start_ = {};
+    engine_ready_ = false;
+    ++boot_.generation;
+    stats.engine_generation.store(boot_.generation, std::memory_order_relaxed);
+    stats.engine_start_ns.store(monotonic_ns(), std::memory_order_relaxed);
+    std::string const& level = options_.log_level.empty() ? config_.log.level : options_.log_level;
+    engine_.emplace(boot_, port_fds_, level);
+    stats.engine_pid.store(static_cast<std::uint64_t>(engine_->pid()), std::memory_order_relaxed);
+    engine_death_ = loop_.on_readable(engine_->pidfd(), [this] { engine_died(); });
+    engine_messages_ = loop_.on_readable(engine_->socket(), [this] { engine_spoke(); });
+    engine_deadline_ = loop_.after(start_patience, [this] {
+        spdlog::error("engine {} did not become ready within {} s: killed", engine_->pid(), start_patience.count());
+        engine_->kill();
+    });
+    progress_.restart(threads(), std::chrono::steady_clock::now());
+    spdlog::info("engine {} started (pid {})", boot_.generation, engine_->pid());
+    send_link();
+    tell_status();
+}
+
+void Holder::engine_spoke() {
+    for (unsigned i = 0; i < messages_per_wakeup; ++i) {
+        HolderMessage message{};
+        switch (engine_->receive(message)) {
+            case EngineProcess::Received::message:
+                carry_out(message);
+                break;
+            case EngineProcess::Received::none:
+                return;
+            case EngineProcess::Received::ended:
+                engine_messages_ = {};
+                if (!stopping_ && !replacing_) {  // it cannot be told anything any more
+                    end_engine(replace_patience);
+                }
+                return;
+            case EngineProcess::Received::malformed:
+                spdlog::error("engine {} sent a message that is none: killed", engine_->pid());
+                engine_messages_ = {};
+                engine_->kill();
+                return;
+        }
+    }
+}
+
+void Holder::carry_out(HolderMessage const& request) {
+    if (request.type == HolderMessageType::ready) {
+        if (!engine_ready_ && !stopping_ && !replacing_) {
+            engine_ready_ = true;
+            engine_deadline_ = {};
+            progress_.restart(threads(), std::chrono::steady_clock::now());
+            service_.ready();
+            spdlog::info("engine {} is ready after {} ms", boot_.generation, engine_->age().count());
+            tell_status();
+        }
+        return;
+    }
+    HolderMessage answer{.type = HolderMessageType::done};
+    answer.id = request.id;
+    answer.status =
+        request.type == HolderMessageType::add_mac ? port_.add_mac(request.mac) : port_.remove_mac(request.mac);
+    if (!engine_->send(answer)) {
+        spdlog::error("engine {} does not take its answers: killed", engine_->pid());
+        engine_->kill();
+    }
+}
+
+void Holder::engine_died() {
+    milliseconds const lived = engine_->age();
+    std::string const end = engine_->reap();
+    engine_death_ = {};
+    engine_messages_ = {};
+    engine_deadline_ = {};
+    engine_.reset();
+    stats_.header()->engine_pid.store(0, std::memory_order_relaxed);
+    if (stopping_) {
+        spdlog::info("engine {} {}; stopped", boot_.generation, end);
+        loop_.exit(0);
+        return;
+    }
+    PoolState const pool = mend_pool(port_.pool());
+    spdlog::log(replacing_ ? spdlog::level::info : spdlog::level::err,
+                "engine {} {} after {} ms; {} buffers in use, {} mended", boot_.generation, end, lived.count(),
+                pool.in_use, pool.mended);
+    if (!pool.usable) {
+        spdlog::critical("the buffer pool cannot be used any more ({}): ending, to be started again", pool.reason);
+        std::_Exit(EXIT_FAILURE);  // closing the port would put its buffers back, and spin
+    }
+    bool const asked = std::exchange(replacing_, false);
+    start_engine_after(asked ? milliseconds{0} : delay_.after_death(lived));
+}
+
+void Holder::start_engine_after(milliseconds delay) {
+    if (delay.count() == 0) {
+        start_engine();
+        return;
+    }
+    engine_ready_ = false;
+    spdlog::warn("engines die right after their start: the next one in {} ms", delay.count());
+    tell_status();
+    next_start_ = loop_.after(delay, [this] { start_engine(); });
+}
+
+void Holder::end_engine(milliseconds patience) {
+    engine_->send({.type = HolderMessageType::stop});
+    engine_deadline_ = loop_.after(patience, [this] {
+        spdlog::warn("engine {} did not stop in time: killed", engine_->pid());
+        engine_->kill();
+    });
+}
+
+void Holder::stop() {
+    if (stopping_) {
+        return;
+    }
+    stopping_ = true;
+    service_.stopping();
+    spdlog::info("stopping; guests keep their rings");
+    next_start_ = {};
+    if (!engine_) {
+        loop_.exit(0);
+        return;
+    }
+    end_engine(stop_patience);
+}
+
+void Holder::reload() {
+    if (stopping_) {
+        return;
+    }
+    service_.reloading();
+    std::optional<Config> fresh = reloaded_config(options_.config_path, config_);
+    if (!fresh) {
+        service_.ready();
+        return;
+    }
+    config_ = std::move(*fresh);
+    if (engine_) {
+        replacing_ = true;
+        end_engine(replace_patience);
+    }
+}
+
+void Holder::tick() {
+    look_at_link();
+    judge_progress();
+}
+
+void Holder::judge_progress() {
+    // Between engines, and until one is ready, other limits hold: see start_patience and RestartDelay.
+    if (!engine_ || !engine_ready_ || replacing_ || stopping_) {
+        service_.alive();
+        return;
+    }
+    if (auto const thread = progress_.stuck(threads(), std::chrono::steady_clock::now())) {
+        spdlog::error("data thread {} of engine {} has not turned for {} ms: killed", *thread, engine_->pid(),
+                      std::chrono::duration_cast<milliseconds>(patience_).count());
+        engine_ready_ = false;
+        engine_->kill();
+        return;
+    }
+    if (progress_.all_progressed()) {
+        service_.alive();
+    }
+}
+
+void Holder::look_at_link() {
+    LinkState const now = port_.link();
+    if (now == link_) {
+        return;
+    }
+    link_ = now;
+    spdlog::info("link {}", link_.up ? "up" : "down");
+    send_link();
+    tell_status();
+}
+
+void Holder::send_link() {
+    if (engine_) {
+        engine_->send({.type = HolderMessageType::link, .up = link_.up ? 1U : 0U, .speed_mbps = link_.speed_mbps});
+    }
+}
+
+void Holder::tell_status() {
+    std::string engine = "no engine";
+    if (engine_) {
+        engine = "engine " + std::to_string(boot_.generation) + (engine_ready_ ? " running" : " starting");
+    }
+    service_.status(engine + ", " + config_.port.device + " link " + (link_.up ? "up" : "down"));
+}
+
+}  // namespace librettos

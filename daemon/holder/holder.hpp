@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The holder's life after set-up: one engine at a time, watched and replaced.
+//
+// States: an engine runs; or it is dead and the next one waits for its delay; or we stop. A hang, a malformed message
+// and a reload all end the same way: the engine dies, its death is confirmed (reaped), then the next one is forked.
+// Time-outs: an engine told to stop has 2 s (5 s when the service stops) before it is killed; data threads may stand
+// still for half of WatchdogSec (5 s without systemd); an engine has 60 s to say `ready`.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+
+#include "daemon/api/stats_creator.hpp"
+#include "daemon/config/config.hpp"
+#include "daemon/holder/engine_process.hpp"
+#include "daemon/holder/event_loop.hpp"
+#include "daemon/holder/progress_watch.hpp"
+#include "daemon/holder/restart_delay.hpp"
+#include "daemon/holder/service_notice.hpp"
+#include "daemon/holder/shared_state.hpp"
+#include "drivers/nic/port.hpp"
+
+namespace librettos {
+
+struct HolderOptions {
+    std::string config_path;
+    std::string log_level;  // overrides the configuration's; empty: does not
+};
+
+class Holder {
+  public:
+    // `port` is up and outlives the holder. Throws std::system_error.
+    Holder(HolderOptions options, Config config, Port& port);
+
+    // Until SIGTERM or SIGINT; the exit status. Ends the process at once (status 1) when only a new holder can help.
+    int run();
+
+  private:
+    void watch_signals();
+    void start_engine();
+    void engine_spoke();
+    void carry_out(HolderMessage const& request);
+    void engine_died();
+    void start_engine_after(std::chrono::milliseconds delay);
+    void end_engine(std::chrono::milliseconds patience);
+    void stop();
+    void reload();
+    void tick();
+    void judge_progress();
+    void look_at_link();
+    void send_link();
+    void tell_status();
+    std::span<ThreadStats const> threads() const;
+
+    HolderOptions options_;
+    Config config_;
+    Port& port_;
+    std::set<int> port_fds_;  // what children keep
+    StatsFile stats_;
+    InFlightMemory in_flight_;
+    EngineBoot boot_;
+    ServiceNotice service_;
+    std::chrono::nanoseconds patience_;
+    ProgressWatch progress_;
+    RestartDelay delay_;
+    LinkState link_;
+    bool engine_ready_ = false;
+    bool stopping_ = false;
+    bool replacing_ = false;
+
+    EventLoop loop_;
+    std::optional<EngineProcess> engine_;
+    EventSource engine_death_, engine_messages_, engine_deadline_, next_start_;
+    EventSource term_, interrupt_, hangup_, ticks_, link_change_;
+};
+
+}  // namespace librettos

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// librettos-netserver: sets the NIC up, then holds it while engines come and go.
+#include <cstdlib>
+#include <exception>
+#include <iostream>
+#include <iterator>
+
+#include <spdlog/spdlog.h>
+
+#include "daemon/holder/holder.hpp"
+#include "daemon/holder/logging.hpp"
+#include "daemon/holder/options.hpp"
+#include "drivers/nic/eal.hpp"
+#include "drivers/nic/port.hpp"
+
+namespace {
+
+using namespace librettos;
+
+Config read_config(Options const& options) {
+    if (options.check_config && options.config_path == "-") {
+        return parse_config(std::string(std::istreambuf_iterator<char>(std::cin), {}), "standard input");
+    }
+    return load_config(options.config_path);
+}
+
+int hold(Options const& options, Config const& config) {
+    set_up_logging(options.log_level.empty() ? config.log.level : options.log_level, "");
+    Eal const eal(config);
+    Port port(config, eal);
+    return Holder({options.config_path, options.log_level}, config, port).run();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    try {
+        auto const [options, exit_status] = parse_command_line(argc, argv);
+        if (exit_status) {
+            return *exit_status;
+        }
+        Config const config = read_config(options);
+        if (options.check_config) {
+            std::cout << options.config_path << ": ok\n";
+            return EXIT_SUCCESS;
+        }
+        return hold(options, config);
+    } catch (std::exception const& error) {
+        std::cerr << "librettos-netserver: " << error.what() << '\n';
+        return EXIT_FAILURE;
+    }
+}
