@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The control API: requests, guests, and what is done to them.
+#include "daemon/engine/control/api_commands.hpp"
+
+#include <librettos/frame_ring.h>
+#include <netinet/in.h>
+
+#include <array>
+#include <limits>
+#include <system_error>
+#include <utility>
+
+#include "daemon/engine/control/api_error.hpp"
+#include "daemon/engine/control/strict_text.hpp"
+
+namespace librettos {
+
+namespace {
+
+using Json = ApiCommands::Json;
+
+std::int64_t seconds_since(TimePoint then) {
+    return std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - then).count();
+}
+
+Json limits_json(GuestLimits const& limits) {
+    return {{"frames_per_s", limits.frames_per_s}, {"bits_per_s", limits.bits_per_s}, {"ports", limits.ports}};
+}
+
+Json feature_names(std::uint32_t features) {
+    constexpr std::array<std::pair<std::uint32_t, char const*>, 6> names{{{LVIF_F_TX_CSUM, "tx-csum"},
+                                                                          {LVIF_F_TX_TSO4, "tx-tso4"},
+                                                                          {LVIF_F_TX_TSO6, "tx-tso6"},
+                                                                          {LVIF_F_RX_CSUM, "rx-csum"},
+                                                                          {LVIF_F_RX_TSO4, "rx-tso4"},
+                                                                          {LVIF_F_RX_TSO6, "rx-tso6"}}};
+    auto list = Json::array();
+    for (auto const& [bit, name] : names) {
+        if ((features & bit) != 0)
+            list.push_back(name);
+    }
+    return list;
+}
+
+Json range_list(lvif_portmap const& portmap, std::uint8_t protocol, DomId owner) {
+    auto list = Json::array();
+    for (auto const& range : port_ranges(portmap, protocol, owner))
+        list.push_back({range.first, range.last, range.leased ? "leased" : "bound"});
+    return list;
+}
+
+// An optional number of the request; `current` when it is not given.
+std::uint64_t number_or(Json const& request, char const* key, std::uint64_t current, std::uint64_t max) {
+    if (!request.contains(key))
+        return current;
+    auto const& value = request[key];
+    if (!value.is_number_unsigned() || value.get<std::uint64_t>() > max)
+        throw ApiError("bad-request", std::string("'") + key + "' is not a number from 0 to " + std::to_string(max),
+                       "0 means: no limit");
+    return value.get<std::uint64_t>();
+}
+
+std::string reply_text(Json const& reply) {
+    return reply.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string error_reply(std::string const& code, std::string const& message, std::string const& hint) {
+    return reply_text(
+        {{"schema", 1}, {"ok", false}, {"error", {{"code", code}, {"message", message}, {"hint", hint}}}});
+}
+
+}  // namespace
+
+ApiCommands::ApiCommands(EngineBoot const& boot, Config const& config) : boot_(boot), config_(config) {
+}
+
+void ApiCommands::connected(Hypervisor& hypervisor, Guests& guests) {
+    hypervisor_ = &hypervisor;
+    guests_ = &guests;
+}
+
+std::string ApiCommands::answer(std::string_view request) {
+    try {
+        auto const parsed = Json::parse(request, nullptr, false);
+        if (!parsed.is_object())
+            throw ApiError("bad-request", "the request is no JSON object", R"({"schema": 1, "command": "status"})");
+        auto const schema = parsed.value("schema", Json(nullptr));
+        if (schema != 1)
+            throw ApiError("bad-request", "'schema' is not 1", "this server speaks schema 1");
+        return reply_text({{"schema", 1}, {"ok", true}, {"result", dispatch(parsed)}});
+    } catch (ApiError const& error) {
+        return error_reply(error.code, error.what(), error.hint);
+    } catch (std::system_error const& error) {
+        return error_reply("failed", error.what(), "journalctl -u librettos-netserver may say more");
+    }
+}
+
+Json ApiCommands::dispatch(Json const& request) {
+    using Command = Json (ApiCommands::*)(Json const&);
+    static constexpr std::array<std::pair<std::string_view, Command>, 6> commands{{{"guest", &ApiCommands::show_guest},
+                                                                                   {"ports", &ApiCommands::list_ports},
+                                                                                   {"port", &ApiCommands::show_port},
+                                                                                   {"limit", &ApiCommands::limit},
+                                                                                   {"detach", &ApiCommands::detach},
+                                                                                   {"attach", &ApiCommands::attach}}};
+    auto const name = request.value("command", Json(nullptr));
+    if (!name.is_string())
+        throw ApiError("bad-request", "'command' is missing or no string", "for example \"command\": \"status\"");
+    if (name == "status")
+        return status();
+    if (name == "guests")
+        return list_guests();
+    for (auto const& [known, command] : commands) {
+        if (name == known)
+            return (this->*command)(request);
+    }
+    throw ApiError("unknown-command", "there is no command '" + printable(name.get<std::string>(), 40) + "'",
+                   "status, guests, guest, ports, port, limit, detach, attach");
+}
+
+void ApiCommands::require_hypervisor() const {
+    if (hypervisor_ == nullptr)
+        throw ApiError("busy", "the hypervisor at " + config_.hypervisor_socket + " cannot be reached yet",
+                       "systemctl status librettos-hypervisord");
+}
+
+Guest& ApiCommands::named_guest(Json const& request) {
+    require_hypervisor();
+    auto const name = request.value("guest", Json(nullptr));
+    if (!name.is_string() && !name.is_number_unsigned())
+        throw ApiError("bad-request", "'guest' is missing: a name or a domain id", "librettosctl guests lists them");
+    auto const text = name.is_string() ? name.get<std::string>() : name.dump();
+    auto* const guest = guests_->find(text);
+    if (guest == nullptr)
+        throw ApiError("not-found", "no guest is named '" + printable(text, 64) + "'",
+                       "librettosctl guests lists them");
+    return *guest;
+}
+
+Json ApiCommands::describe(Guest const& guest, std::vector<std::uint32_t> const& owned) const {
+    auto const& offer = guest.offer();
+    bool const attached = guest.phase() == Guest::Phase::connected;
+    Json json;
+    json["name"] = guest.name();
+    json["domain"] = guest.domain().value;
+    json["slot"] = guest.slot() ? Json(*guest.slot()) : Json(nullptr);
+    json["mode"] = offer.mode == GuestMode::dedicated ? "dedicated" : "shared";
+    json["state"] = to_text(guest.phase());
+    json["mac"] = to_text(offer.mac);
+    json["ipv4"] = offer.ipv4.is_set() ? Json(to_text(offer.ipv4)) : Json(nullptr);
+    json["ipv6"] = offer.ipv6.is_set() ? Json(to_text(offer.ipv6)) : Json(nullptr);
+    json["queues"] = guest.rings() != nullptr ? guest.rings()->queues.size() : 0;
+    json["ports"] = owned[guest.domain().value];
+    json["program"] = guest.program();
+    json["attached_s"] = attached ? Json(seconds_since(guest.attached_at())) : Json(nullptr);
+    json["detach_reason"] = guest.detach_reason().empty() ? Json(nullptr) : Json(guest.detach_reason());
+    json["limit"] = limits_json(guest.limits());
+    return json;
+}
+
+Json ApiCommands::list_guests() {
+    require_hypervisor();
+    auto const owned = owned_ports(hypervisor_->portmap());
+    auto list = Json::array();
+    for (auto const& [domain, guest] : guests_->all())
+        list.push_back(describe(*guest, owned));
+    return list;
+}
+
+Json ApiCommands::show_guest(Json const& request) {
+    auto const& guest = named_guest(request);
+    auto const& portmap = hypervisor_->portmap();
+    auto json = describe(guest, owned_ports(portmap));
+    auto const* const rings = guest.rings();
+    json["ring_bytes"] = rings != nullptr ? rings->capacity : 0;
+    json["features"] = feature_names(rings != nullptr ? rings->features : 0);
+    json["mtu_bytes"] = guest.offer().mtu_bytes;
+    json["frontend_path"] = guest.frontend();
+    json["backend_path"] = guest.backend();
+    json["tcp_ports"] = range_list(portmap, IPPROTO_TCP, guest.domain());
+    json["udp_ports"] = range_list(portmap, IPPROTO_UDP, guest.domain());
+    return json;
+}
+
+Json ApiCommands::limit(Json const& request) {
+    auto& guest = named_guest(request);
+    constexpr auto any = std::numeric_limits<std::uint64_t>::max();
+    auto limits = guest.limits();
+    if (!request.contains("frames_per_s") && !request.contains("bits_per_s") && !request.contains("ports"))
+        throw ApiError("bad-request", "no limit is given", "any of frames_per_s, bits_per_s, ports; 0 means none");
+    limits.frames_per_s = number_or(request, "frames_per_s", limits.frames_per_s, any);
+    limits.bits_per_s = number_or(request, "bits_per_s", limits.bits_per_s, any);
+    limits.ports = static_cast<std::uint32_t>(
+        number_or(request, "ports", limits.ports, std::numeric_limits<std::uint32_t>::max()));
+    guests_->set_limits(guest, limits);
+    return limits_json(limits);
+}
+
+Json ApiCommands::detach(Json const& request) {
+    auto& guest = named_guest(request);
+    auto const reason = request.value("reason", Json("detached by the operator"));
+    if (!reason.is_string())
+        throw ApiError("bad-request", "'reason' is no string", "a short text for the guest and the log");
+    auto const name = guest.name();
+    guests_->detach(guest, printable(reason.get<std::string>(), 200), Clock::now());
+    return {{"guest", name}};
+}
+
+Json ApiCommands::attach(Json const& request) {
+    auto& guest = named_guest(request);
+    auto const name = guest.name();
+    guests_->attach(guest, Clock::now());
+    return {{"guest", name}};
+}
+
+}  // namespace librettos

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// One guest's device 0: the server's side of the handshake (librettos/handshake.h), from its appearing to its end.
+//
+// Theory of operation. Everything is level-triggered: refresh() reads the frontend's state and does what is due, so an
+// event that is missed, merged or repeated changes nothing, and an attempt that fails half-way is simply made again
+// later. What should stand in the backend's `state` is kept as desired_ and written until that succeeded.
+//
+//   detached     no rings. The guest's Initialising leads to an offer, unless an operator holds it or it is too early
+//   waiting      offer made (InitWait). Initialised leads to mapping and, when everything checks out, to
+//   connected    served by the data plane. Ends by the guest leaving, breaking a rule, dying, or the operator, always
+//   through letting_go   the data plane was asked; once it answers, memory is unmapped and the guest is detached (or
+//   forgotten)
+//
+// The guest may write anything at any time: each refresh costs a token of its budget, each breach doubles the time
+// until its next offer. Exceptions (std::system_error) leave through refresh(); Guests postpones the guest and calls
+// again.
+#pragma once
+
+#include <librettos/handshake.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "daemon/engine/control/address_pool.hpp"
+#include "daemon/engine/control/guest_rings.hpp"
+#include "daemon/engine/control/holder_link.hpp"
+#include "daemon/engine/control/log_limit.hpp"
+#include "daemon/engine/control/offer.hpp"
+#include "daemon/engine/datapath/data_plane.hpp"
+#include "drivers/hypervisor/hypervisor.hpp"
+
+namespace librettos {
+
+struct LinkState {
+    bool up = false;
+    std::uint32_t speed_mbps = 0;
+};
+
+// What a guest's life takes place in. References outlive the guests.
+struct Surroundings {
+    Hypervisor& hypervisor;
+    DataPlane& data_plane;
+    HolderLink& holder;
+    Config const& config;
+    NetworkIdentity network;
+    AddressPool pool;
+    LinkState link;
+    LogLimit log{50, std::chrono::milliseconds(100)};
+    int channels_epoll = -1;   // control channels' descriptors; Guests waits on it
+    std::size_t attached = 0;  // guests with an offer, for limits.guests
+    std::uint64_t breaches = 0;
+};
+
+// The hypervisor itself is gone (as opposed to: it refused something). No use to go on.
+bool hypervisor_lost(std::system_error const& error);
+
+class Guest {
+  public:
+    enum class Phase : std::uint8_t { detached, waiting, connected, letting_go };
+
+    Guest(Surroundings& surroundings, DomId domain, std::string name);
+    ~Guest();
+    Guest(Guest const&) = delete;
+    Guest& operator=(Guest const&) = delete;
+
+    // At engine start: takes up what the backend directory holds. A Connected guest is mapped and served again; one
+    // that cannot be is detached. True: it is connected.
+    bool adopt(TimePoint now);
+    // Does what is due. Why::event: the guest caused this, so it pays for the look. Why::scan: somebody caused this,
+    // the guest pays if its state changed.
+    enum class Why : std::uint8_t { own_time, event, scan };
+    void refresh(TimePoint now, Why why);
+    void handle_control(TimePoint now);
+    void handle_time(TimePoint now);
+
+    // The data plane's words
+    void serving();
+    void broken(char const* reason, TimePoint now);
+    void let_go(TimePoint now);
+
+    // The domain is gone, or its device is.
+    void die();
+    // Not wanted any more. `hold`: it stays out until attach().
+    void detach(std::string const& reason, TimePoint now, bool hold);
+    void attach(TimePoint now);
+    void set_limits(GuestLimits const& limits);
+    void link_changed(TimePoint now);
+    // After an exception: try again later, and ever later.
+    void postpone(TimePoint now);
+
+    bool finished() const { return finished_; }
+    TimePoint wake_at() const { return std::min(state_wake_, channel_wake_); }
+    std::uint32_t generation() const { return generation_; }
+
+    DomId domain() const { return domain_; }
+    std::string const& name() const { return name_; }
+    Phase phase() const { return phase_; }
+    std::optional<Slot> slot() const { return slot_; }
+    Offer const& offer() const { return offer_; }
+    GuestRings const* rings() const { return rings_.get(); }
+    GuestLimits const& limits() const { return limits_; }
+    std::string const& program() const { return program_; }
+    std::string const& detach_reason() const { return reason_; }
+    TimePoint attached_at() const { return attached_at_; }
+    std::string const& frontend() const { return frontend_; }
+    std::string const& backend() const { return backend_; }
+
+  private:
+    // handshake: guest.cpp
+    std::optional<lvif_state> read_frontend_state();
+    void follow(lvif_state state, TimePoint now);
+    void refresh_detached(lvif_state state, TimePoint now);
+    void refresh_waiting(lvif_state state, TimePoint now);
+    void refresh_connected(lvif_state state, TimePoint now);
+    void introduce();
+    void make_offer(TimePoint now);
+    std::string choose_address();  // empty, or why there is none
+    void connect(TimePoint now);
+    void breach(std::string const& reason, TimePoint now);
+    void start_letting_go();
+    void forget();
+    void want(lvif_state state, std::string reason);
+    void publish();
+    void count_attached(bool attached);
+    // connection: guest_connection.cpp
+    std::string open(RequestBounds const& bounds, TimePoint now);  // empty, or why it failed
+    bool identity_is_current() const;
+    void listen();
+    void stop_listening();
+    void rearm();
+    void answer(lvif_message const& message);
+    void tell_state();
+    void say_detached(std::string const& reason);
+
+    Surroundings& around_;
+    DomId domain_;
+    std::string name_;
+    std::string frontend_;
+    std::string backend_;
+    Phase phase_ = Phase::detached;
+    bool touched_ = false;     // something of us may be in the store
+    bool introduced_ = false;  // the backend directory is there, and the guest knows it
+    bool gone_ = false;
+    bool finished_ = false;
+    bool held_ = false;
+    bool held_written_ = false;
+    bool limits_set_ = false;  // by the operator
+    bool counted_ = false;
+    bool link_owed_ = false;
+    bool mtu_owed_ = false;
+    bool reply_owed_ = false;
+    bool listening_ = false;
+    bool greeted_ = false;
+    bool program_owed_ = false;
+    std::uint32_t generation_ = 0;
+    std::optional<lvif_state> seen_;  // of the frontend, at the last refresh
+    lvif_state published_ = LVIF_STATE_UNKNOWN;
+    lvif_state desired_ = LVIF_STATE_UNKNOWN;
+    std::string reason_;
+    std::string program_;
+    lvif_message reply_{};  // that did not fit; nothing is taken before it is sent
+    Offer offer_;
+    GuestLimits limits_;
+    std::optional<std::size_t> pool_index_;
+    std::unique_ptr<GuestRings> rings_;
+    std::optional<Slot> slot_;
+    TimePoint attached_at_{};
+    TimePoint state_wake_ = TimePoint::max();
+    TimePoint channel_wake_ = TimePoint::max();
+    TimePoint offer_not_before_{};
+    std::uint32_t breaches_ = 0;
+    std::uint32_t failures_ = 0;
+    TokenBucket state_budget_{64, std::chrono::milliseconds(100)};
+    TokenBucket channel_budget_{64, std::chrono::milliseconds(5)};
+};
+
+char const* to_text(Guest::Phase phase);
+
+}  // namespace librettos

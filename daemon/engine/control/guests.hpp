@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// All guests that the server knows, by domain: finds them in the store, hands each event to the one it is about, and
+// sees to it that what one guest causes costs the others nothing.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+#include "daemon/engine/control/guest.hpp"
+
+namespace librettos {
+
+struct Readopted {
+    std::size_t guests = 0;
+    double ms = 0;
+};
+
+class Guests {
+  public:
+    // All references outlive this object, except for the data plane: it may, and in an engine that ends must, be
+    // destroyed before (its threads use the guests' memory); only the destructor may be called then.
+    Guests(Hypervisor& hypervisor, DataPlane& data_plane, HolderLink& holder, Config const& config,
+           PortDescription const& port);
+    ~Guests();
+    Guests(Guests const&) = delete;
+    Guests& operator=(Guests const&) = delete;
+
+    // Takes up what the last engine left, connected guests first, then looks for others. Throws std::system_error when
+    // the hypervisor is lost, as all handle_* do; what goes wrong with one guest stays with it.
+    void start(TimePoint now);
+
+    void handle_store_events(TimePoint now);
+    void handle_data_events(TimePoint now);
+    void handle_channels(TimePoint now);  // when channels_fd() is readable
+    void handle_time(TimePoint now);      // at next_wake()
+    void set_link(LinkState link, TimePoint now);
+
+    int channels_fd() const { return around_.channels_epoll; }
+    TimePoint next_wake() const;  // max(): never
+
+    // For the operator. Guests keep their address while they are in the set.
+    std::map<DomId, std::unique_ptr<Guest>> const& all() const { return guests_; }
+    Guest* find(std::string_view name_or_domain) const;
+    // These throw std::system_error for the hypervisor's refusals.
+    void set_limits(Guest& guest, GuestLimits const& limits);
+    void detach(Guest& guest, std::string const& reason, TimePoint now);
+    void attach(Guest& guest, TimePoint now);
+
+    Readopted const& readopted() const { return readopted_; }
+    LinkState link() const { return around_.link; }
+    NetworkIdentity const& network() const { return around_.network; }
+    std::uint64_t breaches() const { return around_.breaches; }
+    std::size_t mappings() const;
+    static constexpr std::size_t watches = 1;
+
+  private:
+    void recover(TimePoint now);
+    bool recover_one(DomId domain, TimePoint now);
+    void scan(TimePoint now);
+    void find_all(TimePoint now);
+    void look_at(DomId domain, TimePoint now, Guest::Why why);
+    bool take_up(DomId domain, TimePoint now);
+    void look_again(TimePoint now, std::string const& what, std::system_error const& error);
+    std::string backend_path(std::string const& guest) const;
+    bool is_wanted(std::string const& name) const;
+    std::optional<std::string> wanted_name(DomId domain, TimePoint now);
+    template <typename Step>
+    void guarded(Guest& guest, TimePoint now, Step step);
+    void remember_slot(Guest const& guest);
+    void erase_if_finished(DomId domain);
+
+    Surroundings around_;
+    std::map<DomId, std::unique_ptr<Guest>> guests_;
+    std::map<Slot, DomId> by_slot_;
+    TimePoint scan_at_ = TimePoint::max();
+    TokenBucket scan_budget_{16, std::chrono::milliseconds(50)};  // a guest can cause scans: by many changes at once
+    Readopted readopted_;
+};
+
+}  // namespace librettos
