@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# The front door; CMake presets do the work. `make help` lists what there is.
+.DEFAULT_GOAL := release
+.PHONY: release asan packages demo test bench fuzz lint install clean help
+
+JOBS ?= $(shell nproc)
+FUZZ_SECONDS ?= 60
+as_root := $(if $(filter 0,$(shell id -u)),,sudo)
+launcher := $(if $(shell command -v ccache),-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+unit_folders := $(patsubst %/CMakeLists.txt,%/all,$(wildcard tests/unit/*/CMakeLists.txt))
+ctest := ctest --output-on-failure --no-tests=error
+configure = cmake --log-level=NOTICE --preset
+
+release: ## build everything into build/release (the default)
+	@$(configure) release $(launcher)
+	@cmake --build --preset release --parallel $(JOBS)
+
+asan: ## build the unit tests with address and undefined-behaviour sanitizers into build/asan
+	@$(configure) asan $(launcher)
+	@cmake --build --preset asan --parallel $(JOBS) --target $(unit_folders)
+
+packages: ## install the Debian packages that are missing (as root or through sudo)
+	@.ci/packages
+
+demo: packages ## nginx, redis and others on one IP address, and a server that is killed: build/demo.json
+	@$(MAKE) --no-print-directory release
+	@$(as_root) tests/smoke/demo.py
+
+test: packages ## all tests, then the unit tests once more with sanitizers
+	@$(MAKE) --no-print-directory release
+	@$(MAKE) --no-print-directory asan
+	@status=0; \
+	echo "== all tests, build/release"; \
+	$(ctest) --test-dir build/release -j2 || status=$$?; \
+	echo "== unit tests with sanitizers, build/asan"; \
+	$(ctest) --test-dir build/asan -j2 -L '^unit$$' || status=$$?; \
+	exit $$status
+
+bench: release ## speed and memory against the peers: build/bench.json, build/bench.svg
+	@$(as_root) tests/bench/run.py
+
+fuzz: ## libFuzzer targets, FUZZ_SECONDS (60) each
+	@$(configure) fuzz $(launcher)
+	@cmake --build --preset fuzz --parallel $(JOBS)
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) $(ctest) --test-dir build/fuzz -L '^fuzz$$'
+
+lint: ## layers, data path, licence lines, length, formatting; needs no build
+	@status=0; for check in layers hot_path spdx length open_ends machine format; do \
+	    python3 -B tests/lint/run.py $$check || { [ $$? -eq 77 ] || status=1; }; done; exit $$status
+
+install: ## install build/release; PREFIX (default /usr/local) and DESTDIR as usual
+	@test -f build/release/build.ninja || $(MAKE) --no-print-directory release
+	@cmake --install build/release $(if $(PREFIX),--prefix $(PREFIX))
+
+clean: ## remove build/
+	@rm -rf build
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/make \1@\2/p' $(MAKEFILE_LIST) | while IFS=@ read -r name text; do \
+	    printf '%-14s %s\n' "$$name" "$$text"; done
