@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Data threads that run by themselves, with the control side around them.
+#include <poll.h>
+
+#include <chrono>
+#include <filesystem>
+#include <thread>
+
+#include "daemon/engine/datapath/headers.hpp"
+#include "tests/unit/dataplane/world.hpp"
+
+namespace librettos::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+template <typename Condition>
+bool eventually(Condition condition) {
+    for (int i = 0; i < 20'000; ++i) {
+        if (condition()) {
+            return true;
+        }
+        std::this_thread::sleep_for(1ms);
+    }
+    return false;
+}
+
+bool awaits(DataPlane& plane, DataEvent::Kind kind, Slot slot) {
+    return eventually([&] {
+        auto const events = plane.take_events();
+        return std::any_of(events.begin(), events.end(),
+                           [&](DataEvent const& event) { return event.kind == kind && event.slot == slot; });
+    });
+}
+
+std::size_t open_descriptors() {
+    auto const entries = std::filesystem::directory_iterator("/proc/self/fd");
+    return static_cast<std::size_t>(std::distance(begin(entries), end(entries)));
+}
+
+class DataPlaneTest : public testing::TestWithParam<std::uint16_t> {
+  protected:
+    void SetUp() override { world->reset(); }
+};
+
+TEST_P(DataPlaneTest, ServesSleepsAndWakes) {
+    EngineBoot const boot = world->boot(GetParam());
+    DataPlane plane(boot, world->network(), world->portmap());
+    TestGuest guest(1, LVIF_F_ALL, 2);
+    world->own(1, 80);
+    Slot const slot = plane.add_guest(guest.attachment("web"));
+    ASSERT_TRUE(awaits(plane, DataEvent::Kind::added, slot));
+    std::size_t got = 0;
+    for (std::uint16_t i = 0; i < 50; ++i) {
+        FrameSpec spec = world->inbound(80);
+        spec.source_port = static_cast<std::uint16_t>(1000 + i);  // over both queue pairs
+        world->arrive(make_frame(spec), static_cast<std::uint16_t>(i % GetParam()));
+        ASSERT_TRUE(eventually([&] { return (got += guest.receive().size()) == std::size_t{i} + 1; })) << i;
+    }
+    ASSERT_TRUE(eventually([&] { return boot.stats->thread[0].sleeping.load() == 1; })) << "an idle thread sleeps";
+    std::size_t sent = 0;
+    for (std::size_t i = 0; i < 50; ++i) {
+        ASSERT_TRUE(guest.send(make_frame(world->outbound(80)), {}, i % 2));
+        ASSERT_TRUE(eventually([&] { return (sent += world->sent(0).size() + world->sent(1).size()) == i + 1; })) << i;
+    }
+    plane.remove_guest(slot);
+    ASSERT_TRUE(awaits(plane, DataEvent::Kind::removed, slot));
+}
+
+TEST_P(DataPlaneTest, ComingAndGoingLeavesNothingBehind) {
+    EngineBoot const boot = world->boot(GetParam());
+    DataPlane plane(boot, world->network(), world->portmap());
+    TestGuest guest(1, 0);
+    std::size_t const descriptors = open_descriptors();
+    for (int i = 0; i < 1000; ++i) {
+        Slot const slot = plane.add_guest(guest.attachment("churn"));
+        ASSERT_EQ(slot, 1) << "slots are reused";
+        plane.remove_guest(slot);
+        ASSERT_TRUE(awaits(plane, DataEvent::Kind::removed, slot));
+    }
+    EXPECT_EQ(open_descriptors(), descriptors);
+    EXPECT_EQ(world->buffers_in_use(), 0U);
+}
+
+TEST_P(DataPlaneTest, AGuestKeepsItsSlotAndCountersAcrossEngines) {
+    EngineBoot const boot = world->boot(GetParam());
+    TestGuest first(1, 0);
+    TestGuest second(2, 0);
+    world->own(2, 80);
+    {
+        DataPlane plane(boot, world->network(), world->portmap());
+        plane.add_guest(first.attachment("first"));
+        Slot const slot = plane.add_guest(second.attachment("second"));
+        ASSERT_EQ(slot, 2);
+        ASSERT_TRUE(awaits(plane, DataEvent::Kind::added, slot));
+        world->arrive(make_frame(world->inbound(80)));
+        ASSERT_TRUE(eventually([&] { return !second.receive().empty(); }));
+    }
+    DataPlane plane(boot, world->network(), world->portmap());
+    ASSERT_EQ(plane.add_guest(second.attachment("second")), 2);
+    ASSERT_TRUE(awaits(plane, DataEvent::Kind::added, 2));
+    plane.release_unclaimed_slots();
+    EXPECT_EQ(world->count(2, Counter::to_guest_frames), 1U);
+    world->arrive(make_frame(world->inbound(80)));
+    ASSERT_TRUE(eventually([&] { return !second.receive().empty(); })) << "goes on in the same ring";
+}
+
+TEST_P(DataPlaneTest, ARingWithImpossiblePositionsIsRefused) {
+    EngineBoot const boot = world->boot(GetParam());
+    DataPlane plane(boot, world->network(), world->portmap());
+    TestGuest guest(1, 0);
+    guest.rx_header().tail = 16;  // ahead of head
+    EXPECT_THROW(plane.add_guest(guest.attachment("liar")), std::system_error);
+}
+
+INSTANTIATE_TEST_SUITE_P(Threads, DataPlaneTest, testing::Values(1, 2));
+
+}  // namespace
+}  // namespace librettos::test

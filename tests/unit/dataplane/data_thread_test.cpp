@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// One data thread, turned by hand: frames between an in-memory port and guests.
+#include <arpa/inet.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "daemon/engine/datapath/headers.hpp"
+#include "tests/unit/dataplane/world.hpp"
+
+namespace librettos::test {
+namespace {
+
+class DataThreadTest : public testing::Test {
+  protected:
+    void SetUp() override {
+        world->reset();
+        ack_fd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        network_ = world->network();
+    }
+    void TearDown() override {
+        thread_.reset();
+        close(ack_fd_);
+    }
+
+    void start() { thread_ = std::make_unique<DataThread>(world->setup(), network_, world->portmap(), ack_fd_); }
+
+    void add(TestGuest& guest, Slot slot) {
+        if (thread_ == nullptr) {
+            start();
+        }
+        guests_.push_back(guest.attach(slot));
+        thread_->commands.push({DataCommand::Kind::add, slot, guests_.back().get(), nullptr});
+        thread_->housekeeping();
+        DataAck ack;
+        ASSERT_TRUE(thread_->acknowledgements.pop(ack));
+        ASSERT_EQ(ack.kind, DataAck::Kind::added);
+    }
+
+    void turn(int times = 1) {
+        for (int i = 0; i < times; ++i) {
+            thread_->turn();
+        }
+    }
+
+    NetworkIdentity network_;
+    int ack_fd_ = -1;
+    std::vector<std::unique_ptr<Guest>> guests_;
+    std::unique_ptr<DataThread> thread_;
+};
+
+TEST_F(DataThreadTest, FramesFromTheWireReachTheOwnerOfThePort) {
+    TestGuest web(1, 0);
+    TestGuest db(2, 0);
+    world->own(1, 80);
+    world->own(2, 5432);
+    add(web, 1);
+    add(db, 2);
+    Bytes const to_web = make_frame(world->inbound(80));
+    Bytes const to_db = make_frame(world->inbound(5432));
+    world->arrive(to_db);
+    world->arrive(to_web);
+    world->arrive(to_db);
+    turn();
+    auto const web_got = web.receive();
+    auto const db_got = db.receive();
+    ASSERT_EQ(web_got.size(), 1U);
+    ASSERT_EQ(db_got.size(), 2U);
+    EXPECT_EQ(web_got[0].frame, to_web);
+    EXPECT_EQ(db_got[1].frame, to_db);
+    EXPECT_EQ(world->count(1, Counter::to_guest_frames), 1U);
+    EXPECT_EQ(world->count(2, Counter::to_guest_bytes), 2 * to_db.size());
+    EXPECT_EQ(world->buffers_in_use(), 0U);
+}
+
+TEST_F(DataThreadTest, FramesFromAGuestGoToTheWireAndCostItNothingWhenTheyLie) {
+    TestGuest guest(1, 0);
+    world->own(1, 80);
+    add(guest, 1);
+    Bytes const good = make_frame(world->outbound(80));
+    Bytes const foreign_port = make_frame(world->outbound(81));
+    ASSERT_TRUE(guest.send(good));
+    ASSERT_TRUE(guest.send(foreign_port));
+    ASSERT_TRUE(guest.send(good));
+    turn();
+    auto const sent = world->sent();
+    ASSERT_EQ(sent.size(), 2U);
+    EXPECT_EQ(sent[0], good);
+    EXPECT_EQ(world->count(1, Counter::drop_foreign_port), 1U);
+    EXPECT_EQ(world->count(wire_slot, Counter::wire_tx_frames), 2U);
+    EXPECT_EQ(guest.tx_header().tail, guest.tx_header().head);
+}
+
+TEST_F(DataThreadTest, TheTagOfTheWireIsNotSeenByGuests) {
+    network_.vlan = 7;
+    TestGuest guest(1, 0);
+    world->own(1, 80);
+    add(guest, 1);
+    Bytes const plain = make_frame(world->inbound(80));
+    Bytes tagged = plain;
+    Bytes const tag{0x81, 0x00, 0x00, 0x07};
+    tagged.insert(tagged.begin() + 12, tag.begin(), tag.end());
+    world->arrive(tagged);
+    world->arrive(plain);
+    turn();
+    auto const got = guest.receive();
+    ASSERT_EQ(got.size(), 1U);
+    EXPECT_EQ(got[0].frame, plain);
+    EXPECT_EQ(world->count(wire_slot, Counter::drop_vlan), 1U);
+    Bytes const answer = make_frame(world->outbound(80));
+    guest.send(answer);
+    turn();
+    auto const sent = world->sent();
+    ASSERT_EQ(sent.size(), 1U);
+    Bytes tagged_answer = answer;
+    tagged_answer.insert(tagged_answer.begin() + 12, tag.begin(), tag.end());
+    EXPECT_EQ(sent[0], tagged_answer);
+}
+
+TEST_F(DataThreadTest, GuestsReachEachOtherWithoutTheWire) {
+    TestGuest shared(1, 0);
+    TestGuest own_address(2, 0);
+    own_address.identity.mode = GuestMode::dedicated;
+    own_address.identity.mac = {{2, 0, 0, 0, 0, 9}};
+    own_address.identity.ipv4.be = htonl(0x0a000009);
+    world->own(1, 80);
+    add(shared, 1);
+    add(own_address, 2);
+    FrameSpec spec = world->outbound(80);
+    spec.destination = 0x0a000009;
+    spec.destination_mac = own_address.identity.mac;
+    Bytes const frame = make_frame(spec);
+    shared.send(frame);
+    turn();
+    auto const got = own_address.receive();
+    ASSERT_EQ(got.size(), 1U);
+    EXPECT_EQ(got[0].frame, frame);
+    EXPECT_TRUE(world->sent().empty());
+    EXPECT_EQ(world->count(1, Counter::switched_frames), 1U);
+}
+
+TEST_F(DataThreadTest, LargeFramesAreCutForTheWire) {
+    TestGuest guest(1, LVIF_F_ALL);
+    world->own(1, 80);
+    add(guest, 1);
+    FrameSpec spec = world->outbound(80);
+    spec.protocol = protocol::tcp;
+    spec.payload_bytes = 10'000;
+    Bytes frame = make_frame(spec);
+    lvif_record offload{};
+    offload.flags = LVIF_CSUM_PARTIAL | LVIF_GSO_TCP4;
+    offload.csum_start = 34;
+    offload.csum_offset = 16;
+    offload.gso_size = 1460;
+    offload.header_length = 54;
+    ASSERT_TRUE(guest.send(frame, offload));
+    turn();
+    auto const sent = world->sent();
+    ASSERT_EQ(sent.size(), 7U);
+    std::size_t payload = 0;
+    for (Bytes const& segment : sent) {
+        EXPECT_TRUE(checksums_hold(segment));
+        EXPECT_LE(segment.size(), 1514U);
+        EXPECT_EQ(load_be32(segment.data() + 38), payload);
+        payload += segment.size() - 54;
+    }
+    EXPECT_EQ(payload, 10'000U);
+}
+
+TEST_F(DataThreadTest, OffloadThatWasNotAgreedIsRefused) {
+    TestGuest guest(1, 0);
+    world->own(1, 80);
+    add(guest, 1);
+    lvif_record offload{};
+    offload.flags = LVIF_CSUM_PARTIAL;
+    offload.csum_start = 34;
+    offload.csum_offset = 6;
+    guest.send(make_frame(world->outbound(80)), offload);
+    turn();
+    EXPECT_TRUE(world->sent().empty());
+    EXPECT_EQ(world->count(1, Counter::drop_bad_offload), 1U);
+}
+
+TEST_F(DataThreadTest, SegmentsOfAFlowBecomeOneFrame) {
+    TestGuest guest(1, LVIF_F_ALL);
+    world->own(1, 80);
+    add(guest, 1);
+    FrameSpec spec = world->inbound(80);
+    spec.protocol = protocol::tcp;
+    spec.payload_bytes = 1400;
+    for (int i = 0; i < 5; ++i) {
+        spec.fill = static_cast<std::uint8_t>(i);
+        spec.tcp_flags = i == 4 ? 0x18 : 0x10;
+        world->arrive(make_frame(spec));
+        spec.sequence += 1400;
+    }
+    turn();
+    auto const got = guest.receive();
+    ASSERT_EQ(got.size(), 1U);
+    EXPECT_EQ(got[0].frame.size(), 54U + 5 * 1400);
+    EXPECT_EQ(got[0].record.flags, LVIF_CSUM_PARTIAL | LVIF_GSO_TCP4);
+    EXPECT_EQ(got[0].record.gso_size, 1400);
+    EXPECT_EQ(got[0].frame[54 + 4 * 1400], 4);
+    EXPECT_EQ(world->count(1, Counter::coalesced_frames), 4U);
+}
+
+TEST_F(DataThreadTest, DamagedSegmentsAreNotMerged) {
+    TestGuest guest(1, LVIF_F_ALL);
+    world->own(1, 80);
+    add(guest, 1);
+    FrameSpec spec = world->inbound(80);
+    spec.protocol = protocol::tcp;
+    spec.payload_bytes = 1400;
+    world->arrive(make_frame(spec));
+    spec.sequence += 1400;
+    Bytes damaged = make_frame(spec);
+    damaged[700] ^= 1;
+    world->arrive(damaged);
+    turn();
+    auto const got = guest.receive();
+    ASSERT_EQ(got.size(), 2U);
+    EXPECT_EQ(got[1].frame, damaged);
+    EXPECT_EQ(got[1].record.flags & LVIF_CSUM_OK, 0);
+}
+
+TEST_F(DataThreadTest, AFullRingDropsAndServesTheOthers) {
+    TestGuest slow(1, 0);
+    TestGuest other(2, 0);
+    world->own(1, 80);
+    world->own(2, 81);
+    add(slow, 1);
+    add(other, 2);
+    FrameSpec spec = world->inbound(80);
+    spec.payload_bytes = 1400;
+    Bytes const large = make_frame(spec);
+    for (int i = 0; i < 100; ++i) {
+        world->arrive(large);
+        world->arrive(make_frame(world->inbound(81)));
+        turn();
+    }
+    EXPECT_GT(world->count(1, Counter::drop_ring_full), 40U);
+    EXPECT_EQ(other.receive().size(), 100U);
+    EXPECT_EQ(world->count(1, Counter::drop_ring_full) + slow.receive().size(), 100U);
+}
+
+TEST_F(DataThreadTest, AGuestThatBreaksItsRingIsReportedAndOthersGoOn) {
+    TestGuest hostile(1, 0);
+    TestGuest other(2, 0);
+    world->own(1, 80);
+    world->own(2, 81);
+    add(hostile, 1);
+    add(other, 2);
+    hostile.tx_header().head = 1ULL << 40;
+    other.send(make_frame(world->outbound(81)));
+    turn();
+    DataAck ack;
+    ASSERT_TRUE(thread_->acknowledgements.pop(ack));
+    EXPECT_EQ(ack.kind, DataAck::Kind::broken);
+    EXPECT_EQ(ack.slot, 1);
+    EXPECT_EQ(world->sent().size(), 1U);
+    world->arrive(make_frame(world->inbound(80)));
+    turn(10);
+    EXPECT_EQ(world->count(1, Counter::drop_guest_gone), 1U);
+    EXPECT_FALSE(thread_->acknowledgements.pop(ack)) << "reported once only";
+}
+
+TEST_F(DataThreadTest, ARateLimitLeavesFramesInTheRing) {
+    TestGuest guest(1, 0);
+    world->own(1, 80);
+    add(guest, 1);
+    guests_[0]->limiter.set(1000, 0);  // 10 frames at once, then one a millisecond
+    for (int i = 0; i < 100; ++i) {
+        ASSERT_TRUE(guest.send(make_frame(world->outbound(80))));
+    }
+    turn();
+    std::size_t const at_once = world->sent().size();
+    EXPECT_GE(at_once, 10U);
+    EXPECT_LE(at_once, 12U);
+    std::size_t total = at_once;
+    for (int i = 0; i < 2'000'000 && total < 100; ++i) {
+        turn();
+        if (i % 32 == 0) {
+            thread_->housekeeping();
+        }
+        total += world->sent().size();
+    }
+    EXPECT_EQ(total, 100U) << "nothing was dropped";
+    EXPECT_GT(world->count(1, Counter::throttled), 0U);
+}
+
+TEST_F(DataThreadTest, DoorbellsOnlyForThoseWhoSleep) {
+    TestGuest awake(1, 0);
+    TestGuest sleeper(2, 0);
+    world->own(1, 80);
+    world->own(2, 81);
+    add(awake, 1);
+    add(sleeper, 2);
+    sleeper.rx_header().consumer_sleeps = 1;
+    for (int i = 0; i < 5; ++i) {
+        world->arrive(make_frame(world->inbound(80)));
+        world->arrive(make_frame(world->inbound(81)));
+    }
+    turn();
+    EXPECT_EQ(awake.channel().notified(), 0);
+    EXPECT_EQ(sleeper.channel().notified(), 1) << "one for the burst";
+}
+
+TEST_F(DataThreadTest, AnIdleQueueIsArmedAndWokenByItsDoorbell) {
+    TestGuest guest(1, 0);
+    world->own(1, 80);
+    add(guest, 1);
+    turn(100);
+    EXPECT_EQ(guest.tx_header().consumer_sleeps, 1U);
+    guest.send(make_frame(world->outbound(80)));
+    turn();
+    EXPECT_TRUE(world->sent().empty()) << "nobody looked: the doorbell has not been heard yet";
+    thread_->housekeeping();
+    turn();
+    EXPECT_EQ(world->sent().size(), 1U);
+    EXPECT_EQ(guest.tx_header().consumer_sleeps, 0U);
+}
+
+TEST_F(DataThreadTest, ADoorbellStormIsMuted) {
+    TestGuest guest(1, 0);
+    world->own(1, 80);
+    add(guest, 1);
+    for (int i = 0; i < 60'000; ++i) {
+        guest.channel().ring();
+        thread_->housekeeping();
+    }
+    EXPECT_LT(world->count(1, Counter::doorbells_received), 59'000U);
+    guest.send(make_frame(world->outbound(80)));
+    std::size_t sent = 0;
+    for (int i = 0; i < 100'000 && sent == 0; ++i) {
+        turn();
+        thread_->housekeeping();
+        sent = world->sent().size();
+    }
+    EXPECT_EQ(sent, 1U) << "muted, not lost";
+}
+
+TEST_F(DataThreadTest, BuffersOfADeadPredecessorAreTakenOver) {
+    TestGuest guest(1, 0);
+    world->own(1, 80);
+    add(guest, 1);
+    InFlight& left = world->setup().in_flight[0];
+    Bytes const ready = make_frame(world->outbound(80));
+    for (std::uint32_t i = 0; i < 40; ++i) {
+        left.rx[i] = rte_pktmbuf_alloc(world->pool());
+    }
+    left.rx_first = 32;  // these were given back already
+    for (std::uint32_t i = 0; i < 32; ++i) {
+        rte_pktmbuf_free(left.rx[i]);
+    }
+    left.rx_end = 40;
+    rte_mbuf* const buffer = rte_pktmbuf_alloc(world->pool());
+    std::memcpy(rte_pktmbuf_append(buffer, static_cast<std::uint16_t>(ready.size())), ready.data(), ready.size());
+    left.tx_first = 511;  // the place wraps
+    left.tx_end = 512;
+    left.tx[511] = buffer;
+    thread_.reset();
+    start();
+    turn();
+    auto const sent = world->sent();
+    ASSERT_EQ(sent.size(), 1U);
+    EXPECT_EQ(sent[0], ready);
+    EXPECT_EQ(world->buffers_in_use(), 0U);
+}
+
+TEST_F(DataThreadTest, UnownedPortsAreAnsweredOnTheWire) {
+    start();
+    FrameSpec spec = world->inbound(9);
+    spec.protocol = protocol::tcp;
+    spec.tcp_flags = 0x02;
+    world->arrive(make_frame(spec));
+    turn();
+    auto const sent = world->sent();
+    ASSERT_EQ(sent.size(), 1U);
+    EXPECT_TRUE(checksums_hold(sent[0]));
+    EXPECT_EQ(sent[0][47] & 0x04, 0x04) << "RST";
+    EXPECT_EQ(world->count(wire_slot, Counter::replies), 1U);
+}
+
+}  // namespace
+}  // namespace librettos::test
