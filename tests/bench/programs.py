@@ -85,8 +85,10 @@ class Contender:
         self.samples = []
         self.error = ""
         self.program = None
+        self.description = {}
         try:
             self.program = Program(command)
+            self.description = self.program.description
         except (ProgramFailed, OSError) as failure:
             self.error = str(failure)
 
