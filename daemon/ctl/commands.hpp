@@ -54,6 +54,7 @@ int who_owns_port(Session const& session, PortFilter const& filter, std::uint16_
 int why_port(Session const& session, PortFilter const& filter, std::uint16_t port);
 int show_stats(Session const& session, StatsView const& view);
 int limit_guest(Session const& session, std::string const& guest, LimitChange const& change);
+int attach_guest(Session const& session, std::string const& guest);
 int detach_guest(Session const& session, std::string const& guest, std::string const& reason);
 
 // Prints a refusal: message and hint, or with --json the reply as it came. Returns exit_refused.

@@ -28,6 +28,11 @@ Tone tone_of(std::string const& state) {
     return state == "connected" ? Tone::plain : state == "detached" ? Tone::bad : Tone::warning;
 }
 
+// Empty while it is not connected.
+std::string attached_text(Json const& guest) {
+    return field(guest, "attached_s").is_null() ? std::string{} : duration(number_field(guest, "attached_s"));
+}
+
 std::string range_text(Json const& range) {
     auto const first = range.at(0).get<std::uint64_t>();
     auto const last = range.at(1).get<std::uint64_t>();
@@ -58,11 +63,11 @@ std::vector<Json> sorted_guests(Json const& list) {
 
 void print_guest(Session const& session, Json const& guest) {
     auto const state = text_field(guest, "state");
+    auto const since = attached_text(guest);
     *session.out << session.style.paint(tone_of(state) == Tone::plain ? Tone::good : tone_of(state),
                                         printable(text_field(guest, "name") + " is " + state))
                  << printable(", " + text_field(guest, "mode") + ", domain " +
-                              std::to_string(number_field(guest, "domain")) + ", for " +
-                              duration(number_field(guest, "attached_s")))
+                              std::to_string(number_field(guest, "domain")) + (since.empty() ? "" : ", for " + since))
                  << "\n";
     auto const line = [&](char const* label, std::string const& text) {
         if (!text.empty())
@@ -113,7 +118,7 @@ int list_guests(Session const& session) {
         auto const name = text_field(guest, "name");
         table.add({name, state, text_field(guest, "mode"), std::to_string(number_field(guest, "domain")),
                    text_field(guest, "ipv4"), text_field(guest, "ipv6"), grouped(number_field(guest, "ports")),
-                   std::to_string(number_field(guest, "queues")), duration(number_field(guest, "attached_s")),
+                   std::to_string(number_field(guest, "queues")), attached_text(guest),
                    limit_text(field(guest, "limit")), text_field(guest, "program")},
                   tone_of(state));
         if (auto const reason = text_field(guest, "detach_reason"); !reason.empty())
@@ -166,6 +171,17 @@ int detach_guest(Session const& session, std::string const& guest, std::string c
         *session.out << reply.line << "\n";
     else
         *session.out << printable(text_field(reply.result, "guest")) << " is detached\n";
+    return exit_fine;
+}
+
+int attach_guest(Session const& session, std::string const& guest) {
+    auto const reply = session.ask({{"command", "attach"}, {"guest", guest}});
+    if (!reply.ok)
+        return report_refusal(session, reply);
+    if (session.json)
+        *session.out << reply.line << "\n";
+    else
+        *session.out << printable(text_field(reply.result, "guest")) << " may connect again\n";
     return exit_fine;
 }
 

@@ -41,7 +41,7 @@ constexpr std::array drop_advice{
 };
 
 constexpr std::uint64_t crash_loop_engines = 4;
-constexpr std::uint64_t crash_loop_s_per_engine = 60;
+constexpr std::uint64_t crash_loop_uptime_s = 60;
 
 void judge_port(Json const& status, std::vector<Finding>& findings) {
     if (link_is_up(status))
@@ -55,8 +55,7 @@ void judge_engine(Json const& status, std::vector<Finding>& findings) {
     auto const generation = number_field(status, "engine_generation");
     if (generation <= 1)
         return;
-    bool const looping =
-        generation >= crash_loop_engines && number_field(status, "uptime_s") < generation * crash_loop_s_per_engine;
+    bool const looping = generation >= crash_loop_engines && number_field(status, "uptime_s") < crash_loop_uptime_s;
     findings.push_back({looping, "the engine was restarted " + counted(generation - 1, "time"),
                         "journalctl -u librettos-netserver says why; guests kept their connections"});
 }

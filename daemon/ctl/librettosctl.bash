@@ -47,7 +47,7 @@ _librettosctl() {
     esac
 
     case "$command" in
-        "") words="status guests guest ports stats limit detach completion $global" ;;
+        "") words="status guests guest ports stats limit attach detach completion $global" ;;
         guest)
             words="show"
             [[ $second == show ]] && words="$(_librettosctl_guests)"
@@ -56,6 +56,9 @@ _librettosctl() {
         stats) words="--watch --guest --all" ;;
         limit)
             words="--frames-per-s --bits-per-s --ports"
+            [[ -z $second ]] && words="$(_librettosctl_guests)"
+            ;;
+        attach)
             [[ -z $second ]] && words="$(_librettosctl_guests)"
             ;;
         detach)

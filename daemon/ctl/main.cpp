@@ -110,6 +110,10 @@ void add_guest_commands(CLI::App& app, Arguments& a, Command& chosen) {
         ->check(CLI::Validator(check_port_count, ""));
     limits->require_option(1, 3);
 
+    add_command(app, chosen, "attach", "Let a guest that was detached connect again",
+                [&](auto& session) { return attach_guest(session, a.guest); })
+        ->add_option("GUEST", a.guest, "Name or domain id of the guest")
+        ->required();
     auto* detach = add_command(app, chosen, "detach", "Disconnect a guest from the server",
                                [&](auto& session) { return detach_guest(session, a.guest, a.reason); });
     detach->add_option("GUEST", a.guest, "Name or domain id of the guest")->required();
@@ -127,8 +131,8 @@ void add_port_commands(CLI::App& app, Arguments& a, Command& chosen) {
     auto const port_option = [&](CLI::App* command) {
         command->add_option("PORT", a.port, "Port number")
             ->required()
-            ->type_name("(0 .. 65535)")
-            ->check(CLI::Range(0, 65535).description(""));
+            ->type_name("(1 .. 65535)")
+            ->check(CLI::Range(1, 65535).description(""));
     };
     port_option(add_command(*ports, chosen, "who", "Who owns PORT; exit status 1 when nobody does",
                             [&](auto& session) { return who_owns_port(session, a.filter, a.port); }));

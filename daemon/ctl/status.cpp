@@ -103,8 +103,9 @@ void print_particulars(Session const& session, Json const& status) {
                              number(guests, "detached") + " detached");
     line("ports       ", number(ports, "tcp_bound") + " tcp, " + number(ports, "udp_bound") + " udp, " +
                              number(ports, "quarantined") + " quarantined");
+    auto const authority = text_field(status, "portmap_authority");
     line("hypervisor  ",
-         text_field(status, "hypervisor") + ", portmap kept by the " + text_field(status, "portmap_authority"));
+         text_field(status, "hypervisor") + (authority.empty() ? "" : ", portmap kept by the " + authority));
     line("buffers     ",
          number(mbufs, "in_use") + " of " + number(mbufs, "total") + " in use, " + number(mbufs, "lost") + " lost");
     line("server      ", "version " + text_field(status, "version") + ", holder pid " +

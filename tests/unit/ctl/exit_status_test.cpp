@@ -15,6 +15,7 @@ TEST_F(ExitStatusTest, UsageIsTwoAndAsksNobody) {
                                                       {"nonsense"},
                                                       {"ports", "who"},
                                                       {"ports", "who", "65536"},
+                                                      {"ports", "who", "0"},
                                                       {"ports", "who", "-1"},
                                                       {"ports", "who", "http"},
                                                       {"ports", "--protocol", "sctp"},

@@ -89,6 +89,19 @@ TEST_F(GuestsTest, LimitZeroIsSentAsZero) {
     EXPECT_EQ(result.out, "web: limit none\n");
 }
 
+TEST_F(GuestsTest, ANotConnectedGuestHasNoTime) {
+    auto guest = sample_guest("web", "waiting", 3);
+    guest["attached_s"] = nullptr;
+    serve_result(guest);
+    EXPECT_EQ(lines(run({"guest", "show", "web"}).out).at(0), "web is waiting, shared, domain 3");
+}
+
+TEST_F(GuestsTest, Attach) {
+    serve_result({{"guest", "web"}});
+    EXPECT_EQ(run({"attach", "web"}).out, "web may connect again\n");
+    EXPECT_EQ(only_request(), (Json{{"schema", 1}, {"command", "attach"}, {"guest", "web"}}));
+}
+
 TEST_F(GuestsTest, DetachWithReason) {
     serve_result({{"guest", "web"}});
     auto const result = run({"detach", "web", "--reason", "moved to host b"});
