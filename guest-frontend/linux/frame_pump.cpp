@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "guest-frontend/linux/frame_pump.hpp"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/uio.h>
+
+#include <array>
+#include <cassert>
+
+#include "guest-frontend/linux/lvif.hpp"
+#include "guest-frontend/linux/virtio_header.hpp"
+
+namespace librettos::guest {
+
+namespace {
+
+constexpr int burst = 64;
+
+Descriptor new_event() {
+    return checked_descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "create an eventfd");
+}
+
+void count(std::atomic<std::uint64_t>& counter) {
+    counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);  // one writer
+}
+
+}  // namespace
+
+QueuePump::QueuePump(lvif_device* device, lvif_hv* hypervisor, std::uint16_t queue, int tap_fd, int attention)
+    : device_(device),
+      hypervisor_(hypervisor),
+      queue_(queue),
+      tap_fd_(tap_fd),
+      attention_(attention),
+      wake_(new_event()),
+      thread_([this] { run(); }) {
+}
+
+QueuePump::~QueuePump() {
+    stop_.store(true, std::memory_order_relaxed);
+    eventfd_write(wake_.get(), 1);
+    thread_.join();
+}
+
+void QueuePump::connect() {
+    {
+        std::lock_guard const lock(turn_);
+        event_port_ = lvif_queue_event(device_, queue_);
+        event_fd_ = lvif_hv_event_fd(hypervisor_, event_port_);
+        tx_full_ = false;
+        connected_ = true;
+    }
+    eventfd_write(wake_.get(), 1);
+}
+
+void QueuePump::quiesce() noexcept {
+    {
+        std::lock_guard const lock(turn_);
+        connected_ = false;
+    }
+    eventfd_write(wake_.get(), 1);
+}
+
+PumpDrops QueuePump::drops() const {
+    return {rx_bad_offload_.load(std::memory_order_relaxed), rx_refused_.load(std::memory_order_relaxed),
+            tx_bad_frame_.load(std::memory_order_relaxed)};
+}
+
+void QueuePump::run() {
+    std::array<pollfd, 3> watched{pollfd{wake_.get(), POLLIN, 0}, pollfd{-1, POLLIN, 0}, pollfd{-1, POLLIN, 0}};
+    while (!stop_.load(std::memory_order_relaxed)) {
+        Next next = Next::disconnected;
+        {
+            std::lock_guard const lock(turn_);
+            if (connected_) {
+                if (watched[1].fd == event_fd_ && watched[1].revents != 0) {
+                    lvif_hv_event_clear(hypervisor_, event_port_);
+                }
+                next = turn();
+                connected_ = next != Next::disconnected;
+            }
+            watched[1].fd = connected_ ? event_fd_ : -1;
+        }
+        watched[2].fd = next == Next::sleep ? tap_fd_ : -1;
+        watched[1].revents = 0;
+        if (next == Next::again) {
+            continue;
+        }
+        poll(watched.data(), watched.size(), -1);
+        if (watched[0].revents != 0) {
+            eventfd_t ignored = 0;
+            eventfd_read(wake_.get(), &ignored);
+        }
+    }
+}
+
+QueuePump::Next QueuePump::turn() {
+    lvif_rx_wake(device_, queue_);
+    bool const more_for_tap = ring_to_tap();
+    bool const more_for_ring = connected_ && tap_to_ring();
+    if (!connected_) {
+        return Next::disconnected;
+    }
+    if (more_for_tap || more_for_ring) {
+        return Next::again;
+    }
+    if (tx_full_ && lvif_tx_wait(device_, queue_, lvif_tx_max(device_, queue_))) {
+        return Next::again;
+    }
+    if (!lvif_rx_sleep(device_, queue_)) {
+        return Next::again;
+    }
+    return tx_full_ ? Next::sleep_without_tap : Next::sleep;
+}
+
+// Returns whether the burst was full, so that there may be more.
+bool QueuePump::ring_to_tap() {
+    int done = 0;
+    lvif_frame frame{};
+    int result = 0;
+    for (; done < burst && (result = lvif_rx_peek(device_, queue_, &frame)) == 1; ++done) {
+        VirtioHeader header{};
+        if (!to_kernel(frame.offload, frame.length, header)) {
+            count(rx_bad_offload_);
+        } else {
+            std::array<iovec, 2> const parts{iovec{&header, sizeof header},
+                                             iovec{const_cast<std::uint8_t*>(frame.bytes), frame.length}};
+            if (writev(tap_fd_, parts.data(), parts.size()) < 0) {
+                count(rx_refused_);
+            }
+        }
+        lvif_rx_release(device_, queue_);
+    }
+    if (done > 0) {
+        lvif_rx_publish(device_, queue_);
+    }
+    if (result < 0) {
+        disconnect_on(result);
+    }
+    return done == burst;
+}
+
+// Returns whether the burst was full. Sets tx_full_ when it ended for want of space.
+bool QueuePump::tap_to_ring() {
+    std::uint32_t const longest = lvif_tx_max(device_, queue_);
+    int done = 0;
+    int result = 0;
+    for (; done < burst; ++done) {
+        std::uint8_t* frame = nullptr;
+        result = lvif_tx_reserve(device_, queue_, longest, &frame);
+        if (result < 0) {
+            break;
+        }
+        VirtioHeader header{};
+        std::array<iovec, 2> const parts{iovec{&header, sizeof header}, iovec{frame, longest}};
+        ssize_t const length = readv(tap_fd_, parts.data(), parts.size());
+        if (length <= static_cast<ssize_t>(sizeof header)) {
+            break;
+        }
+        auto const frame_bytes = static_cast<std::uint32_t>(length - static_cast<ssize_t>(sizeof header));
+        lvif_offload offload{};
+        // The kernel cuts off what does not fit, so a frame that fills the space may be a piece of one.
+        if (frame_bytes >= longest || !to_ring(header, {frame, frame_bytes}, offload)) {
+            count(tx_bad_frame_);
+            continue;
+        }
+        lvif_tx_commit(device_, queue_, frame_bytes, &offload);
+    }
+    if (done > 0) {
+        lvif_tx_publish(device_, queue_);
+    }
+    tx_full_ = result == LVIF_EAGAIN;
+    if (result < 0 && !tx_full_) {
+        disconnect_on(result);
+    }
+    return done == burst;
+}
+
+// Until the control thread has connected again; a broken ring it has to be told of.
+void QueuePump::disconnect_on(int error) {
+    connected_ = false;
+    if (error != LVIF_ENOTCONN) {
+        eventfd_write(attention_, 1);
+    }
+}
+
+FramePump::FramePump(lvif_device* device, lvif_hv* hypervisor, TapDevice const& tap) : attention_(new_event()) {
+    for (unsigned queue = 0; queue < tap.queues(); ++queue) {
+        queues_.push_back(std::make_unique<QueuePump>(device, hypervisor, static_cast<std::uint16_t>(queue),
+                                                      tap.queue_fd(queue), attention_.get()));
+    }
+}
+
+void FramePump::connect(std::uint16_t queues) {
+    assert(queues <= queues_.size());
+    for (std::uint16_t queue = 0; queue < queues; ++queue) {
+        queues_[queue]->connect();
+    }
+}
+
+void FramePump::quiesce() noexcept {
+    for (auto const& queue : queues_) {
+        queue->quiesce();
+    }
+}
+
+void FramePump::clear_attention() {
+    eventfd_t ignored = 0;
+    eventfd_read(attention_.get(), &ignored);
+}
+
+PumpDrops FramePump::drops() const {
+    PumpDrops sum{};
+    for (auto const& queue : queues_) {
+        PumpDrops const one = queue->drops();
+        sum.rx_bad_offload += one.rx_bad_offload;
+        sum.rx_refused += one.rx_refused;
+        sum.tx_bad_frame += one.tx_bad_frame;
+    }
+    return sum;
+}
+
+}  // namespace librettos::guest

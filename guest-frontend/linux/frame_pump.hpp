@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Moves frames between a TAP interface and the rings: one thread per queue pair.
+//
+// Theory of operation
+//
+// A turn is one burst each way. Ring to TAP first: a write runs the kernel's TCP right there, and what it answers is
+// read in the second half of the same turn and published with it: one notification a burst each way. Frames are written
+// from, and read into, ring memory; there is no other copy.
+//
+// A thread sleeps in poll(2) on the TAP queue and the queue pair's event when a turn found nothing and
+// lvif_rx_sleep() agrees. When the tx ring is full it stops watching the TAP: frames wait, and at last are dropped, in
+// the kernel's queue of that interface; lvif_tx_wait() makes the server say when there is room. A dead server looks
+// like a full ring and is waited for in the same way.
+//
+// A turn runs under the thread's mutex, and the thread forgets all about the connection between turns. So quiesce() is:
+// take the mutex, disconnect, wake the thread; it may still sleep on an event that is being freed, but will not touch
+// it.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "guest-frontend/linux/descriptor.hpp"
+#include "guest-frontend/linux/lvif.hpp"
+#include "guest-frontend/linux/tap_device.hpp"
+
+struct lvif_hv;
+
+namespace librettos::guest {
+
+// What was lost between TAP and rings, and why. Written by one data thread each, read by any.
+struct PumpDrops {
+    std::uint64_t rx_bad_offload;  // off-load fields of the server that do not fit the frame
+    std::uint64_t rx_refused;      // by the kernel: interface down, no memory
+    std::uint64_t tx_bad_frame;    // of the kernel: too long, or an off-load that was not agreed
+};
+
+class QueuePump {
+  public:
+    // tap_fd: non-blocking, with virtio-net headers. `attention` (an eventfd) is raised when the server broke a ring.
+    QueuePump(lvif_device* device, lvif_hv* hypervisor, std::uint16_t queue, int tap_fd, int attention);
+    ~QueuePump();
+    QueuePump(QueuePump const&) = delete;
+    QueuePump& operator=(QueuePump const&) = delete;
+
+    // The queue pair is live: begin. Control thread.
+    void connect();
+    // Afterwards the thread makes no call to the library until connect(). Control thread.
+    void quiesce() noexcept;
+    PumpDrops drops() const;
+
+  private:
+    enum class Next { again, sleep, sleep_without_tap, disconnected };
+
+    void run();
+    Next turn();
+    bool ring_to_tap();
+    bool tap_to_ring();
+    void disconnect_on(int error);
+
+    lvif_device* const device_;
+    lvif_hv* const hypervisor_;
+    std::uint16_t const queue_;
+    int const tap_fd_;
+    int const attention_;
+    Descriptor wake_;
+    std::atomic<bool> stop_ = false;
+
+    std::mutex turn_;  // held by the data thread while in a turn; guards what follows
+    bool connected_ = false;
+    bool tx_full_ = false;
+    std::uint32_t event_port_ = 0;
+    int event_fd_ = -1;
+
+    std::atomic<std::uint64_t> rx_bad_offload_ = 0;
+    std::atomic<std::uint64_t> rx_refused_ = 0;
+    std::atomic<std::uint64_t> tx_bad_frame_ = 0;
+    std::thread thread_;  // last: runs while all else is there
+};
+
+// All queue pairs of a device.
+class FramePump {
+  public:
+    FramePump(lvif_device* device, lvif_hv* hypervisor, TapDevice const& tap);
+
+    void connect(std::uint16_t queues);
+    void quiesce() noexcept;
+    // Readable when lvif_poll() should look at a broken ring.
+    int attention_fd() const { return attention_.get(); }
+    void clear_attention();
+    PumpDrops drops() const;
+
+  private:
+    Descriptor attention_;
+    std::vector<std::unique_ptr<QueuePump>> queues_;
+};
+
+}  // namespace librettos::guest

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "guest-frontend/linux/guest.hpp"
+
+#include <poll.h>
+#include <signal.h>
+#include <spdlog/spdlog.h>
+#include <sys/signalfd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <cstring>
+#include <stdexcept>
+
+#include "guest-frontend/linux/lvif.hpp"
+
+namespace librettos::guest {
+
+namespace {
+
+constexpr std::uint32_t longest_gso_frame = 65000;  // below LVIF_MAX_FRAME_BYTES with room for headers that come on top
+constexpr std::uint32_t frame_margin = 64;
+constexpr auto link_message_wait = std::chrono::seconds(1);
+constexpr auto kill_after = std::chrono::seconds(5);
+
+// lvif_environment::quiesce gets the hypervisor connection, not the pump; a process is one guest and has one pump.
+FramePump* the_pump = nullptr;
+
+void quiesce_pump(void* /*hypervisor*/) {
+    if (the_pump != nullptr) {
+        the_pump->quiesce();
+    }
+}
+
+std::uint64_t now_us() {
+    lvif_environment environment{};
+    lvif_hv_environment(nullptr, &environment);
+    return environment.now_us(nullptr);
+}
+
+}  // namespace
+
+void Guest::FreeDevice::operator()(lvif_device* device) const {
+    std::free(device);
+}
+
+Guest::Guest(GuestOptions const& options, lvif_hv* hypervisor, TapDevice& tap, CommandTree& programs, int signals)
+    : options_(options),
+      hypervisor_(hypervisor),
+      tap_(tap),
+      programs_(programs),
+      signals_(signals),
+      interface_(options.interface),
+      device_(static_cast<lvif_device*>(std::aligned_alloc(64, (lvif_device_bytes() + 63) / 64 * 64))) {
+    if (device_ == nullptr) {
+        throw std::bad_alloc();
+    }
+    lvif_environment environment{};
+    lvif_hv_environment(hypervisor_, &environment);
+    environment.self = lvif_hv_self(hypervisor_);
+    environment.quiesce = quiesce_pump;
+    lvif_options wanted{};
+    wanted.queues = options_.queues;
+    wanted.ring_bytes = options_.ring_bytes;
+    wanted.features = LVIF_F_ALL;
+    wanted.mode = options_.dedicated ? LVIF_MODE_DEDICATED : LVIF_MODE_SHARED;
+    std::strncpy(wanted.program, "librettos-guest " LIBRETTOS_VERSION, sizeof wanted.program - 1);
+    if (int const result = lvif_open(device_.get(), &environment, &wanted); result < 0) {
+        throw_errno(-result, "open the network device (check --queues and --ring-bytes)");
+    }
+    pump_.emplace(device_.get(), hypervisor_, tap_);
+    the_pump = &*pump_;
+    if (options_.wait_s != 0) {
+        give_up_ = Clock::now() + std::chrono::seconds(options_.wait_s);
+    }
+}
+
+Guest::~Guest() {
+    PumpDrops const drops = pump_->drops();
+    DeviceStatistics sum{};
+    lvif_statistics(device_.get(), &sum);
+    spdlog::info(
+        "sent {} frames ({} bytes), received {} ({}); dropped: rx_bad_offload {}, rx_refused {}, tx_bad_frame {}",
+        sum.tx_frames, sum.tx_bytes, sum.rx_frames, sum.rx_bytes, drops.rx_bad_offload, drops.rx_refused,
+        drops.tx_bad_frame);
+    if (!hypervisor_gone_) {
+        lvif_close(device_.get());
+    }
+    pump_->quiesce();
+    the_pump = nullptr;
+}
+
+int Guest::run() {
+    spdlog::info("waiting for a server");
+    for (;;) {
+        if (!hypervisor_gone_) {
+            follow_device();
+        }
+        wait_for_something();
+        if (take_signals()) {
+            return hypervisor_gone_   ? exit_hypervisor_gone
+                   : end_signal_ != 0 ? 128 + end_signal_
+                                      : programs_.exit_status();
+        }
+        if (!hypervisor_gone_) {
+            take_store_events();
+        }
+    }
+}
+
+void Guest::follow_device() {
+    phase_ = lvif_poll(device_.get(), &next_us_);
+    DeviceStatistics sum{};
+    lvif_statistics(device_.get(), &sum);
+    if (phase_ != LVIF_PHASE_CONNECTED || connections_ != sum.connections) {
+        if (connections_ != 0) {
+            retire(phase_);
+        }
+    }
+    if (phase_ == LVIF_PHASE_CONNECTED) {
+        if (connections_ == 0) {
+            establish();
+            connections_ = sum.connections;
+        }
+        follow_link();
+    } else if (Clock::now() >= give_up_ && !programs_.started()) {
+        char const* const reason = lvif_detach_reason(device_.get());
+        throw std::runtime_error(
+            fmt::format("no server took this guest within {} s{}{} (is librettos-netserver running, and does its "
+                        "configuration take "
+                        "guests named '{}'?)",
+                        options_.wait_s, *reason != '\0' ? ": " : "", reason, options_.name));
+    }
+}
+
+void Guest::check_offer(Offer const& offer) const {
+    if (offer.mode == LVIF_MODE_SHARED && options_.dedicated) {
+        throw std::runtime_error(
+            "the server attaches this guest as shared: leave out --dedicated, or configure it as dedicated");
+    }
+    if (offer.mode == LVIF_MODE_SHARED && offer.port_authority_is_server) {
+        throw std::runtime_error("the server wants to grant ports itself; librettos-guest asks the hypervisor only");
+    }
+}
+
+void Guest::establish() {
+    Offer const& offer = *lvif_offer(device_.get());
+    check_offer(offer);
+    auto const queues = std::min<std::uint16_t>(lvif_queues(device_.get()), static_cast<std::uint16_t>(tap_.queues()));
+    tap_.use_queues(queues);
+    tap_.set_offloads(lvif_features(device_.get()));
+    tap_.set_carrier(false);
+    carrier_ = false;
+    mtu_ = offer.mtu;
+    interface_.prepare(offer, std::min(longest_gso_frame, lvif_tx_max(device_.get(), 0) - frame_margin));
+    interface_.bring_up(offer);
+    pump_->connect(queues);
+    start_anyway_ = Clock::now() + link_message_wait;
+    spdlog::info("connected: {} queue pair(s), MTU {}, {}", queues, offer.mtu,
+                 offer.mode == LVIF_MODE_SHARED ? "shared" : "dedicated");
+}
+
+void Guest::retire(lvif_phase phase) {
+    char const* const reason = lvif_detach_reason(device_.get());
+    spdlog::warn("detached{}{}; interface down until the server comes back", *reason != '\0' ? ": " : "", reason);
+    (void)phase;
+    connections_ = 0;
+    interface_.take_down();
+}
+
+void Guest::follow_link() {
+    if (bool const up = lvif_link_up(device_.get()); up != carrier_) {
+        tap_.set_carrier(up);
+        carrier_ = up;
+        spdlog::info("link {}", up ? "up" : "down");
+    }
+    if (std::uint16_t const mtu = lvif_mtu(device_.get()); mtu != 0 && mtu != mtu_) {
+        interface_.set_mtu(mtu);
+        mtu_ = mtu;
+        spdlog::info("MTU {}", mtu);
+    }
+    if (!programs_.started() && (carrier_ || Clock::now() >= start_anyway_)) {
+        start_programs();
+    }
+}
+
+void Guest::start_programs() {
+    programs_.start();
+    give_up_ = start_anyway_ = Clock::time_point::max();
+}
+
+int Guest::wait_milliseconds() const {
+    auto const deadline = std::min({give_up_, programs_.started() ? Clock::time_point::max() : start_anyway_, kill_});
+    std::uint64_t wait_ms = UINT64_MAX;
+    if (deadline != Clock::time_point::max()) {
+        auto const left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
+        wait_ms = left > 0 ? static_cast<std::uint64_t>(left) : 0;
+    }
+    if (!hypervisor_gone_ && next_us_ != UINT64_MAX) {
+        std::uint64_t const now = now_us();
+        wait_ms = std::min(wait_ms, next_us_ > now ? (next_us_ - now + 999) / 1000 : 0);
+    }
+    constexpr std::uint64_t longest_ms = 3'600'000;
+    return wait_ms == UINT64_MAX ? -1 : static_cast<int>(std::min(wait_ms, longest_ms));
+}
+
+void Guest::wait_for_something() {
+    bool const connected = !hypervisor_gone_ && (phase_ == LVIF_PHASE_CONNECTED || phase_ == LVIF_PHASE_CONNECTING);
+    std::uint32_t const control = connected ? lvif_control_event(device_.get()) : 0;
+    std::array<pollfd, 4> watched{pollfd{signals_, POLLIN, 0},
+                                  pollfd{hypervisor_gone_ ? -1 : lvif_hv_fd(hypervisor_), POLLIN, 0},
+                                  pollfd{connected ? lvif_hv_event_fd(hypervisor_, control) : -1, POLLIN, 0},
+                                  pollfd{hypervisor_gone_ ? -1 : pump_->attention_fd(), POLLIN, 0}};
+    poll(watched.data(), watched.size(), wait_milliseconds());
+    if (watched[2].revents != 0) {
+        lvif_hv_event_clear(hypervisor_, control);
+    }
+    if (watched[3].revents != 0) {
+        pump_->clear_attention();
+    }
+    if (Clock::now() >= kill_) {
+        programs_.signal_all(SIGKILL);
+        kill_ = Clock::now() + std::chrono::milliseconds(100);  // for those that were just being started
+    }
+}
+
+bool Guest::take_signals() {
+    signalfd_siginfo signal{};
+    while (read(signals_, &signal, sizeof signal) == sizeof signal) {
+        auto const number = static_cast<int>(signal.ssi_signo);
+        if (number == SIGCHLD) {
+            continue;
+        }
+        if (!programs_.started()) {
+            end_signal_ = number;
+            return true;
+        }
+        // The terminal has signalled the programs itself.
+        if (signal.ssi_code != SI_KERNEL) {
+            programs_.forward(number);
+        }
+    }
+    return programs_.reap();
+}
+
+void Guest::take_store_events() {
+    std::array<char, LVIF_HV_PATH_MAX + 1> watched{};
+    std::array<char, LVIF_HV_PATH_MAX + 1> changed{};
+    int result = 0;
+    while ((result = lvif_hv_take_event(hypervisor_, watched.data(), changed.data())) == 1) {
+    }
+    if (result < 0) {
+        hypervisor_is_gone();
+    }
+}
+
+void Guest::hypervisor_is_gone() {
+    spdlog::critical("librettos-hypervisord is gone, and this guest's domain with it: ending its programs");
+    hypervisor_gone_ = true;
+    pump_->quiesce();
+    interface_.take_down();
+    if (!programs_.started()) {
+        throw std::runtime_error("librettos-hypervisord is gone");
+    }
+    programs_.signal_all(SIGTERM);
+    kill_ = Clock::now() + kill_after;
+}
+
+}  // namespace librettos::guest

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// A guest at work: follows the device's state machine and its programs until they have ended.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "guest-frontend/linux/command_tree.hpp"
+#include "guest-frontend/linux/frame_pump.hpp"
+#include "guest-frontend/linux/guest_options.hpp"
+#include "guest-frontend/linux/interface.hpp"
+#include "guest-frontend/linux/lvif.hpp"
+#include "guest-frontend/linux/tap_device.hpp"
+
+struct lvif_hv;
+
+namespace librettos::guest {
+
+// The process's exit status when the hypervisor is gone (EX_SOFTWARE of sysexits.h).
+constexpr int exit_hypervisor_gone = 70;
+
+// One per process, on the control thread, in the guest's network namespace. A server that is away or crashed is waited
+// for; the interface is untouched by a crash and down while detached. Without the hypervisor there is nothing to come
+// back to: the programs are ended, as a domain is when its host fails.
+class Guest {
+  public:
+    // signals: a signalfd. Throws std::system_error, std::runtime_error.
+    Guest(GuestOptions const& options, lvif_hv* hypervisor, TapDevice& tap, CommandTree& programs, int signals);
+    // Leaves the server in order.
+    ~Guest();
+    Guest(Guest const&) = delete;
+    Guest& operator=(Guest const&) = delete;
+
+    // Returns the exit status. Throws when the guest cannot be what was asked for.
+    int run();
+
+  private:
+    using Clock = std::chrono::steady_clock;
+    struct FreeDevice {
+        void operator()(lvif_device* device) const;
+    };
+
+    void follow_device();
+    void establish();
+    void retire(lvif_phase phase);
+    void follow_link();
+    void start_programs();
+    void check_offer(Offer const& offer) const;
+    int wait_milliseconds() const;
+    void wait_for_something();
+    // true: all programs have ended, or none was started and none shall be.
+    bool take_signals();
+    void take_store_events();
+    void hypervisor_is_gone();
+
+    GuestOptions const& options_;
+    lvif_hv* const hypervisor_;
+    TapDevice& tap_;
+    CommandTree& programs_;
+    int const signals_;
+    Interface interface_;
+    std::unique_ptr<lvif_device, FreeDevice> device_;
+    std::optional<FramePump> pump_;
+
+    lvif_phase phase_ = LVIF_PHASE_WAITING;
+    std::uint64_t next_us_ = 0;      // lvif_poll's, on its clock
+    std::uint64_t connections_ = 0;  // the one that the interface is set up for; 0: none, interface down
+    bool carrier_ = false;
+    std::uint16_t mtu_ = 0;
+    Clock::time_point give_up_ = Clock::time_point::max();       // waiting for a server
+    Clock::time_point start_anyway_ = Clock::time_point::max();  // without a link message
+    Clock::time_point kill_ = Clock::time_point::max();          // after SIGTERM, hypervisor gone
+    bool hypervisor_gone_ = false;
+    int end_signal_ = 0;  // before the programs were started
+};
+
+}  // namespace librettos::guest
