@@ -245,7 +245,7 @@ void Port::set_interface_mtu(Config::Port const& port) {
     if (port.mtu_bytes + frame_overhead_bytes + tpacket2_header_bytes > frame_bytes) {
         throw NicError("port \"" + port.device + "\" has frames of " + std::to_string(frame_bytes) +
                        " bytes, too few for an MTU of " + std::to_string(port.mtu_bytes) + "; write \"" + device.name +
-                       ",iface=" + interface_ + ",blocksz=65536,framesz=16384,framecnt=512\" as port.device");
+                       ",iface=" + interface_ + ",blocksz=36864,framesz=9216,framecnt=512\" as port.device");
     }
     ifreq request{};
     request.ifr_mtu = port.mtu_bytes;

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Device strings, EAL arguments and what start-up checks say.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <seccomp.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <fstream>
+
+#include "drivers/nic/device.hpp"
+#include "drivers/nic/eal.hpp"
+#include "drivers/nic/preflight.hpp"
+#include "tests/unit/nic/wire.hpp"
+
+namespace librettos {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+TEST(Device, IsTakenApart) {
+    Device const tap("net_tap12,iface=lvif0,mac=fixed");
+    EXPECT_EQ(tap.name, "net_tap12");
+    EXPECT_EQ(tap.driver, "net_tap");
+    EXPECT_FALSE(tap.pci);
+    EXPECT_EQ(tap.argument("iface"), "lvif0");
+    EXPECT_EQ(tap.argument("mac"), "fixed");
+    EXPECT_EQ(tap.argument("if"), "");
+    EXPECT_TRUE(Device("0000:03:00.1").pci);
+    Device const brief("03:00.1,option=1");
+    EXPECT_TRUE(brief.pci);
+    EXPECT_EQ(brief.name, "0000:03:00.1");
+    EXPECT_EQ(brief.text, "0000:03:00.1,option=1");
+    EXPECT_FALSE(Device("0000:03:00.x").pci);
+}
+
+TEST(EalArguments, SoftwarePort) {
+    auto const arguments = eal_arguments(port_config("net_tap0,iface=lvif0"));
+    for (char const* wanted :
+         {"--no-huge", "--no-pci", "--vdev=net_tap0,iface=lvif0", "--iova-mode=va", "--no-shconf", "64"}) {
+        EXPECT_THAT(arguments, Contains(std::string(wanted)));
+    }
+}
+
+TEST(EalArguments, PciPortWithHugePages) {
+    Config config = port_config("03:00.0");
+    config.port.huge_pages = true;
+    config.port.eal = {"--log-level=8"};
+    auto const arguments = eal_arguments(config);
+    EXPECT_THAT(arguments, Contains("0000:03:00.0"));
+    EXPECT_THAT(arguments, Contains("--in-memory"));
+    EXPECT_EQ(arguments.back(), "--log-level=8");
+    for (char const* unwanted : {"--no-huge", "--no-pci", "--iova-mode=va"}) {
+        EXPECT_THAT(arguments, Not(Contains(std::string(unwanted))));
+    }
+}
+
+std::string complaint(Config::Port const& port) {
+    try {
+        require_nic_prerequisites(port);
+        return "";
+    } catch (NicError const& error) {
+        return error.what();
+    }
+}
+
+TEST(Preflight, Interfaces) {
+    EXPECT_THAT(complaint(port_config("net_af_packet0,iface=nosuch0").port),
+                AllOf(HasSubstr("no interface nosuch0"), HasSubstr("ip link")));
+    EXPECT_THAT(complaint(port_config("net_af_xdp0").port), HasSubstr("net_af_xdp0,iface=NAME"));
+    EXPECT_EQ(complaint(port_config("net_null0").port), "");
+}
+
+TEST(Preflight, HugePages) {
+    Config::Port port = port_config("net_null0").port;
+    port.huge_pages = true;
+    port.memory_mib = 1024 * 1024;
+    EXPECT_THAT(complaint(port), AllOf(HasSubstr("sysctl -w vm.nr_hugepages=524288"), HasSubstr("huge_pages = false")));
+}
+
+// A made-up /sys/bus/pci/devices with one device bound to `driver`.
+class PciTree {
+  public:
+    explicit PciTree(std::string const& driver)
+        : root_(std::filesystem::temp_directory_path() / ("librettos-pci-" + std::to_string(getpid()))) {
+        std::filesystem::create_directories(root_ / "0000:03:00.0");
+        if (!driver.empty()) {
+            std::filesystem::create_symlink("../../drivers/" + driver, root_ / "0000:03:00.0/driver");
+        }
+        setenv("SYSFS_PCI_DEVICES", root_.c_str(), 1);
+    }
+    ~PciTree() {
+        unsetenv("SYSFS_PCI_DEVICES");
+        std::filesystem::remove_all(root_);
+    }
+
+  private:
+    std::filesystem::path root_;
+};
+
+TEST(Preflight, PciBinding) {
+    Config::Port const port = port_config("0000:03:00.0").port;
+    {
+        PciTree const tree("ixgbe");
+        EXPECT_THAT(complaint(port),
+                    AllOf(HasSubstr("bound to ixgbe"), HasSubstr("dpdk-devbind.py --bind=vfio-pci 0000:03:00.0")));
+        EXPECT_THAT(complaint(port_config("0000:04:00.0").port), HasSubstr("no PCI device 0000:04:00.0"));
+    }
+    {
+        PciTree const tree("");
+        EXPECT_THAT(complaint(port), HasSubstr("bound to no driver"));
+    }
+    {
+        PciTree const tree("vfio-pci");
+        EXPECT_EQ(complaint(port), "");
+    }
+    PciTree const tree("uio_pci_generic");
+    EXPECT_THAT(complaint(port), HasSubstr("port.huge_pages = true"));
+}
+
+TEST(Eal, SaysWhatFailed) {
+    std::string const failure = in_process(false, [] { Eal const eal(port_config("net_nosuchdriver0")); });
+    EXPECT_THAT(failure, AllOf(HasSubstr("--vdev=net_nosuchdriver0"), HasSubstr("it said:")));
+}
+
+TEST(Eal, MemoryIsSharedWithChildren) {
+    EXPECT_EQ(in_process(false,
+                         [] {
+                             Eal const eal(port_config("net_null0"));
+                             require(eal_memory_survives_fork(), "private memory");
+                         }),
+              "");
+}
+
+// DPDK falls back to private memory then, silently.
+TEST(Eal, RefusesPrivateMemory) {
+    std::string const failure = in_process(false, [] {
+        scmp_filter_ctx const filter = seccomp_init(SCMP_ACT_ALLOW);
+        require(filter != nullptr && seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(memfd_create), 0) == 0 &&
+                    seccomp_load(filter) == 0,
+                "seccomp");
+        Eal const eal(port_config("net_null0"));
+    });
+    EXPECT_THAT(failure, HasSubstr("memfd_create does not work here"));
+}
+
+}  // namespace
+}  // namespace librettos

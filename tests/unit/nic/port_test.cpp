@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Port set-up: what is described, what is refused.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "drivers/nic/port.hpp"
+#include "drivers/nic/preflight.hpp"
+#include "tests/unit/nic/wire.hpp"
+
+namespace librettos {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+TEST(Port, NullAndRingPortsHaveNothingToWaitOn) {
+    for (char const* device : {"net_null0", "net_ring0"}) {
+        EXPECT_EQ(
+            in_process(false,
+                       [device] {
+                           Config const config = port_config(device);
+                           Eal const eal(config);
+                           Port const port(config, eal);
+                           PortDescription const& d = port.description();
+                           require(d.wait_fds == std::vector<int>{-1}, "wait_fds");
+                           require(d.queues == 1 && d.mtu_bytes == 1500 && !d.rx_interrupt && !d.tx_tso, "description");
+                           require(d.driver == std::string(device).substr(0, d.driver.size()), "driver " + d.driver);
+                       }),
+            "")
+            << device;
+    }
+}
+
+TEST(Port, EachQueueHasItsDescriptor) {
+    NEEDS_NAMESPACES();
+    for (char const* device : {"net_af_packet0,iface=va,qpairs=2", "net_tap0,iface=lt0"}) {
+        EXPECT_EQ(in_namespace([device] {
+                      make_veth();
+                      Config config = port_config(device);
+                      config.data.threads = 2;
+                      Eal const eal(config);
+                      Port const port(config, eal);
+                      auto const& fds = port.description().wait_fds;
+                      require(std::set<int>(fds.begin(), fds.end()).size() == 2 && fds[0] >= 0 && fds[1] >= 0,
+                              "two descriptors");
+                  }),
+                  "")
+            << device;
+    }
+}
+
+TEST(Port, TooFewQueues) {
+    NEEDS_NAMESPACES();
+    EXPECT_THAT(
+        in_namespace([] {
+            make_veth();
+            Config config = port_config("net_af_packet0,iface=va");
+            config.data.threads = 2;
+            Eal const eal(config);
+            Port const port(config, eal);
+        }),
+        AllOf(HasSubstr("1 queue pair(s) for 2 data threads"), HasSubstr("\"net_af_packet0,iface=va,qpairs=2\"")));
+}
+
+TEST(Port, JumboThatThePortCannotTake) {
+    NEEDS_NAMESPACES();
+    auto const start = [](char const* device) {
+        return in_namespace([device] {
+            make_veth();
+            Config config = port_config(device);
+            config.port.mtu_bytes = 9000;
+            Eal const eal(config);
+            Port const port(config, eal);
+        });
+    };
+    EXPECT_THAT(start("net_tap0,iface=lt0"), HasSubstr("takes no MTU above 1504"));
+    EXPECT_THAT(start("net_af_packet0,iface=va"), HasSubstr("framesz=9216"));
+}
+
+TEST(Port, TooLittleMemory) {
+    EXPECT_THAT(in_process(false,
+                           [] {
+                               Config config = port_config("net_null0");
+                               config.port.buffers = 200'000;
+                               Eal const eal(config);
+                               Port const port(config, eal);
+                           }),
+                AllOf(HasSubstr("200000 buffers in 64 MiB"), HasSubstr("port.memory_mib")));
+}
+
+TEST(Port, LinkIsTheInterfaces) {
+    NEEDS_NAMESPACES();
+    EXPECT_EQ(in_namespace([] {
+                  make_veth();
+                  Config const config = port_config("net_af_packet0,iface=va");
+                  Eal const eal(config);
+                  Port const port(config, eal);
+                  require(port.link().up, "up at first");
+                  shell("ip link set vb down");
+                  require(!port.link().up, "down with its peer");
+              }),
+              "");
+}
+
+TEST(Port, SecondMacMakesAPlainPortPromiscuous) {
+    NEEDS_NAMESPACES();
+    EXPECT_EQ(in_namespace([] {
+                  make_veth();
+                  Config const config = port_config("net_af_packet0,iface=va");
+                  Eal const eal(config);
+                  Port port(config, eal);
+                  require(!port.promiscuous(), "not at first");
+                  require(port.add_mac(port.description().mac) == 0 && !port.promiscuous(), "its own needs nothing");
+                  require(port.add_mac({2, 0, 0, 0, 0, 9}) == 0 && port.promiscuous(), "promiscuous");
+                  require(port.remove_mac({2, 0, 0, 0, 0, 9}) == 0, "removed");
+              }),
+              "");
+}
+
+}  // namespace
+}  // namespace librettos
