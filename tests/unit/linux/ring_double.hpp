@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Rings for tests of the pump: behaves as liblvif and the hypervisor client do towards a data thread, and is linked in
+// their place.
+#pragma once
+
+#include <sys/eventfd.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <mutex>
+#include <vector>
+
+#include "guest-frontend/linux/lvif.hpp"
+
+struct RingFrame {
+    std::vector<std::uint8_t> bytes;
+    lvif_offload offload{};
+};
+
+// One queue pair. The public functions are the server's side, or the test's.
+struct lvif_device {
+  public:
+    static constexpr std::uint32_t longest = LVIF_MAX_FRAME_BYTES;
+
+    lvif_device() : event_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {}
+    ~lvif_device() { close(event_); }
+    lvif_device(lvif_device const&) = delete;
+    lvif_device& operator=(lvif_device const&) = delete;
+
+    // To the guest: all of them at once, then one notification if it sleeps.
+    void deliver(std::vector<RingFrame> frames);
+    // The next frame of the guest; waits for it; empty after long.
+    RingFrame take();
+    // Frames of the guest go straight to `other`.
+    void connect_to(lvif_device& other) { other_ = &other; }
+    void set_room(std::size_t frames);  // for the guest's frames
+    void break_ring();
+    bool asleep();          // the guest waits for its event
+    bool waits_for_room();  // the guest waits for room
+    int publishes() const { return publishes_.load(); }
+    // Calls of the guest while forbidden are counted.
+    void forbid(bool on) { forbidden_.store(on); }
+    int trespasses() const { return trespasses_.load(); }
+
+    int event() const { return event_; }
+    int peek(lvif_frame* frame);
+    void release();
+    bool sleep();
+    void wake();
+    int reserve(std::uint32_t length, std::uint8_t** frame);
+    void commit(std::uint32_t length, lvif_offload const* offload);
+    void publish();
+    bool wait_for_room();
+    void notice_call();
+
+  private:
+    void notify() { eventfd_write(event_, 1); }
+
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    int event_;
+    lvif_device* other_ = nullptr;
+    std::deque<RingFrame> to_guest_;
+    std::deque<RingFrame> from_guest_;
+    std::vector<RingFrame> committed_;
+    std::vector<std::uint8_t> reserved_;
+    std::size_t room_ = 1024;
+    bool broken_ = false;
+    bool sleeps_ = false;
+    bool waits_ = false;
+    std::atomic<int> publishes_ = 0;
+    std::atomic<bool> forbidden_ = false;
+    std::atomic<int> trespasses_ = 0;
+};
