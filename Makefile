@@ -7,7 +7,6 @@ JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
 as_root := $(if $(filter 0,$(shell id -u)),,sudo)
 launcher := $(if $(shell command -v ccache),-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
-unit_folders := $(patsubst %/CMakeLists.txt,%/all,$(wildcard tests/unit/*/CMakeLists.txt))
 ctest := ctest --output-on-failure --no-tests=error
 configure = cmake --log-level=NOTICE --preset
 
@@ -17,14 +16,14 @@ release: ## build everything into build/release (the default)
 
 asan: ## build the unit tests with address and undefined-behaviour sanitizers into build/asan
 	@$(configure) asan $(launcher)
-	@cmake --build --preset asan --parallel $(JOBS) --target $(unit_folders)
+	@cmake --build --preset asan --parallel $(JOBS) --target $$(cd build/asan && printf '%sall\n' tests/unit/*/)
 
 packages: ## install the Debian packages that are missing (as root or through sudo)
 	@.ci/packages
 
 demo: packages ## nginx, redis and others on one IP address, and a server that is killed: build/demo.json
 	@$(MAKE) --no-print-directory release
-	@$(as_root) tests/smoke/demo.py
+	@$(as_root) python3 tests/smoke/demo.py
 
 test: packages ## all tests, then the unit tests once more with sanitizers
 	@$(MAKE) --no-print-directory release
@@ -37,7 +36,7 @@ test: packages ## all tests, then the unit tests once more with sanitizers
 	exit $$status
 
 bench: release ## speed and memory against the peers: build/bench.json, build/bench.svg
-	@$(as_root) tests/bench/run.py
+	@$(as_root) python3 tests/bench/run.py
 
 fuzz: ## libFuzzer targets, FUZZ_SECONDS (60) each
 	@$(configure) fuzz $(launcher)
