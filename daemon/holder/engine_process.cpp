@@ -3,12 +3,14 @@
 #include "daemon/holder/engine_process.hpp"
 
 #include <signal.h>
-#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+extern "C" {  // glibc 2.36 leaves that to us
+#include <sys/pidfd.h>
+}
 
 #include <array>
 #include <cerrno>
