@@ -2,7 +2,6 @@
 // The C++ face of sd-event.
 #include "daemon/holder/event_loop.hpp"
 
-#include <signal.h>
 #include <sys/epoll.h>
 
 #include <system_error>
@@ -77,10 +76,6 @@ EventSource EventLoop::on_readable(int fd, std::function<void()> callback) {
 }
 
 EventSource EventLoop::on_signal(int number, std::function<void()> callback) {
-    sigset_t one;
-    sigemptyset(&one);
-    sigaddset(&one, number);
-    sigprocmask(SIG_BLOCK, &one, nullptr);
     EventSource source;
     source.state_.reset(new EventSource::State{this, std::move(callback)});
     check(

@@ -32,8 +32,8 @@ class EventLoop {
     EventLoop(EventLoop const&) = delete;
     EventLoop& operator=(EventLoop const&) = delete;
 
-    EventSource on_readable(int fd, std::function<void()> callback);                     // also at its end (EPOLLHUP)
-    EventSource on_signal(int number, std::function<void()> callback);                   // blocks it for the process
+    EventSource on_readable(int fd, std::function<void()> callback);    // also at its end (EPOLLHUP)
+    EventSource on_signal(int number, std::function<void()> callback);  // blocked in every thread by the caller
     EventSource after(std::chrono::microseconds delay, std::function<void()> callback);  // once
     EventSource every(std::chrono::microseconds period, std::function<void()> callback);
 

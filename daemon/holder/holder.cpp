@@ -67,6 +67,15 @@ Holder::Holder(HolderOptions options, Config config, Port& port)
     watch_signals();
 }
 
+void Holder::block_signals() {
+    sigset_t handled;
+    sigemptyset(&handled);
+    for (int const number : {SIGTERM, SIGINT, SIGHUP}) {
+        sigaddset(&handled, number);
+    }
+    sigprocmask(SIG_BLOCK, &handled, nullptr);
+}
+
 void Holder::watch_signals() {
     term_ = loop_.on_signal(SIGTERM, [this] { stop(); });
     interrupt_ = loop_.on_signal(SIGINT, [this] { stop(); });

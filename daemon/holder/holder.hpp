@@ -33,6 +33,9 @@ struct HolderOptions {
 
 class Holder {
   public:
+    // Before DPDK starts: its threads would else take the signals that the event loop is to see, and end the process.
+    static void block_signals();
+
     // `port` is up and outlives the holder. Throws std::system_error.
     Holder(HolderOptions options, Config config, Port& port);
 
