@@ -99,7 +99,7 @@ def peer_colour(name):
 def throughput(canvas, x, y, rows, direction, frame_bytes):
     rows = [row for row in rows if row["name"] == direction and row["frame_bytes"] == frame_bytes and row["peer"] != "best"]
     ours = [row["ours"] for row in rows if row["ours"]]
-    bars = [("librettos, 64 guests", ours[0] / 1e6, OURS)] if ours else []
+    bars = [("librettos", ours[0] / 1e6, OURS)] if ours else []
     bars += [(row["peer"], row["peer_value"] / 1e6, peer_colour(row["peer"])) for row in rows if row["peer_value"]]
     title = f"{direction.replace('_', ' ')}, {frame_bytes} bytes"
     panel = Panel(canvas, x, y, title, "M frames/s", max([value for _, value, _ in bars], default=1))
@@ -131,7 +131,7 @@ def curve(canvas, x, y, title, points):
 def steps(canvas, x, y, direction, cycles):
     total = sum(cycles.values())
     canvas.text(x, y + 8, f"Cycles per 64-byte frame, {direction.replace('_', ' ')}", 14, weight="bold")
-    canvas.text(x + PANEL_W, y + 8, f"{total:.0f} cycles of the time-stamp counter", 11, QUIET, "end")
+    canvas.text(x + PANEL_W, y + 8, f"{total:.0f} in all", 11, QUIET, "end")
     place = x
     for i, (name, value) in enumerate(cycles.items()):
         width = (PANEL_W - 2 * len(cycles)) * value / total if total else 0
@@ -172,16 +172,16 @@ def draw(report):
     canvas.text(MARGIN, 44, "librettos-netserver", 22, weight="bold")
     canvas.text(MARGIN, 66, f"one data thread on one core, 64 guests on one IP; {machine['cpu']}, {machine['cores']} cores, "
                             f"DPDK {machine['dpdk']}", 12, QUIET)
-    places = [(MARGIN + column * (PANEL_W + GAP_X), 100 + row * (PANEL_H + GAP_Y)) for row in range(8) for column in range(2)]
     curves = report["curves"]
-    panels = []
+    panels = []  # (height, draw at x, y)
+    plot_h = PANEL_H + GAP_Y - 30
     for frame_bytes in (64, 1500):
         for direction in ("wire_to_guest", "guest_to_wire"):
-            panels.append(lambda x, y, d=direction, b=frame_bytes: throughput(canvas, x, y, report["results"], d, b))
+            panels.append((plot_h, lambda x, y, d=direction, b=frame_bytes: throughput(canvas, x, y, report["results"], d, b)))
     for key, title in (("guests", "Number of guests, 64 bytes"), ("owned_ports", "Ports owned, 64 bytes"),
                        ("frame_bytes", "Frame size in bytes, 64 guests")):
         if curves.get(key):
-            panels.append(lambda x, y, k=key, t=title: curve(canvas, x, y, t, curves[k]))
+            panels.append((plot_h, lambda x, y, k=key, t=title: curve(canvas, x, y, t, curves[k])))
     found = [row for row in report["results"] if row["name"].startswith("request_response_p") and row["ours"] is not None]
     by_name = {row["name"]: row for row in found}
     if len(by_name) == 2:
@@ -189,15 +189,18 @@ def draw(report):
         entries = [("server and rings", p50["ours"], p99["ours"], OURS)]
         if p50["peer_value"] and p99["peer_value"]:
             entries.append(("bare veth pair", p50["peer_value"], p99["peer_value"], OTHER))
-        panels.append(lambda x, y: latency(canvas, x, y, entries))
+        panels.append((plot_h, lambda x, y: latency(canvas, x, y, entries)))
     for direction, cycles in curves.get("cycles_per_step", {}).items():
         if "error" not in cycles:
-            panels.append(lambda x, y, d=direction, c=cycles: steps(canvas, x, y, d, c))
+            panels.append((150, lambda x, y, d=direction, c=cycles: steps(canvas, x, y, d, c)))
     whole = [row for row in report["results"] if row.get("whole_server") and row["ours"] is not None
              and not row["name"].startswith("request_response")]
     if whole:
-        panels.append(lambda x, y: figures(canvas, x, y, whole))
-    for panel, (x, y) in zip(panels, places):
-        panel(x, y)
-    rows = math.ceil(len(panels) / 2)
-    return canvas.document(100 + rows * (PANEL_H + GAP_Y) + 20)
+        panels.append((60 + 20 * len(whole), lambda x, y: figures(canvas, x, y, whole)))
+    top = 100
+    for i in range(0, len(panels), 2):
+        pair = panels[i:i + 2]
+        for column, (_, panel) in enumerate(pair):
+            panel(MARGIN + column * (PANEL_W + GAP_X), top)
+        top += max(height for height, _ in pair)
+    return canvas.document(top + 10)

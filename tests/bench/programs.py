@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Benchmark programs as processes that measure on command (session.hpp), in turn with each other."""
 
+import contextlib
 import json
 import select
 import statistics
@@ -24,12 +25,13 @@ class Program:
         self._process = subprocess.Popen(
             self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True)
         try:
-            self.description = self._answer(self.START_S)
+            self.description = self.answer(self.START_S)
         except ProgramFailed:
             self.close()
             raise
 
-    def _answer(self, timeout_s):
+    def answer(self, timeout_s):
+        """The next line of JSON."""
         end = time.monotonic() + timeout_s
         while time.monotonic() < end:
             readable, _, _ = select.select([self._process.stdout], [], [], end - time.monotonic())
@@ -48,20 +50,24 @@ class Program:
         lines = [line.strip() for line in self._errors if line.strip()]
         return lines[-1] if lines else ""
 
-    def measure(self, milliseconds):
-        """The program's counts over the time, and `rate`, its frames per second."""
+    def send(self, command):
         try:
-            self._process.stdin.write(f"measure {milliseconds}\n")
+            self._process.stdin.write(command + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            pass  # the answer below says why
-        answer = self._answer(milliseconds / 1000 + 20)
+            pass  # the missing answer says why
+
+    def measure(self, milliseconds):
+        """The program's counts over the time, and `rate`, its frames per second."""
+        self.send(f"measure {milliseconds}")
+        answer = self.answer(milliseconds / 1000 + 20)
         answer["rate"] = answer["frames"] / answer["seconds"]
         return answer
 
     def close(self):
         if self._process.poll() is None:
-            self._process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
             try:
                 self._process.wait(10)
             except subprocess.TimeoutExpired:
