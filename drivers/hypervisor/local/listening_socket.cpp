@@ -49,7 +49,9 @@ void remove_stale(std::string const& path, sockaddr_un const& address) {
     UniqueFd const probe = new_socket();
     if (::connect(probe.get(), reinterpret_cast<sockaddr const*>(&address), sizeof(address)) == 0 || errno == EAGAIN)
         fail(EADDRINUSE, path + ": another librettos-hypervisord answers there; stop it or choose another --socket");
-    if (errno == ECONNREFUSED && ::unlink(path.c_str()) != 0)
+    if (errno != ECONNREFUSED)
+        fail(errno, path + " is there and may be in use; remove it or choose another --socket");
+    if (::unlink(path.c_str()) != 0)
         fail(errno, "removing the stale socket " + path);
 }
 
@@ -93,8 +95,7 @@ ListeningSocket::ListeningSocket(std::string path, std::string const& group) : p
 }
 
 ListeningSocket::~ListeningSocket() {
-    ::unlink(path_.c_str());
-    ::unlink((path_ + ".lock").c_str());
+    ::unlink(path_.c_str());  // the lock's file stays: removing it would let two holders in, each with a file of its own
 }
 
 }  // namespace librettos
