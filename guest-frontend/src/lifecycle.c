@@ -73,20 +73,25 @@ int lvif_open(struct lvif_device *memory, struct lvif_environment const *environ
 
 	result = watch(device, device->frontend, LVIF_KEY_BACKEND);
 	if (result < 0)
-		return result;
+		goto closed;
 	result = watch(device, device->frontend, LVIF_KEY_BACKEND_ID);
-	if (result >= 0)
-		result = lvif_store_write(environment, device->frontend, LVIF_KEY_REQUEST_MODE,
-		                          options->mode == LVIF_MODE_DEDICATED ? "dedicated" : "shared");
-	if (result >= 0)
-		result = lvif_state_set(device, LVIF_STATE_INITIALISING) ? 0 : LVIF_EIO;
-	if (result < 0) {
-		unwatch(device, device->frontend, LVIF_KEY_BACKEND_ID);
-		unwatch(device, device->frontend, LVIF_KEY_BACKEND);
-		device->phase = LVIF_PHASE_CLOSED;
-		return result;
-	}
-	return 0;
+	if (result < 0)
+		goto unwatch_backend;
+	result = lvif_store_write(environment, device->frontend, LVIF_KEY_REQUEST_MODE,
+	                          options->mode == LVIF_MODE_DEDICATED ? "dedicated" : "shared");
+	if (result < 0)
+		goto unwatch_both;
+	if (lvif_state_set(device, LVIF_STATE_INITIALISING))
+		return 0;
+	result = LVIF_EIO;
+
+unwatch_both:
+	unwatch(device, device->frontend, LVIF_KEY_BACKEND_ID);
+unwatch_backend:
+	unwatch(device, device->frontend, LVIF_KEY_BACKEND);
+closed:
+	device->phase = LVIF_PHASE_CLOSED;
+	return result;
 }
 
 /* Bounded by the clock: the server may be dead, and the guest wants to leave. */
