@@ -64,6 +64,7 @@ std::optional<std::span<std::byte>> FakeServer::map(std::string const& key, std:
 }
 
 bool FakeServer::map_all() {
+    let_go();
     auto const queues = number(world_.read(frontend + "/queues"));
     auto const capacity = number(world_.read(frontend + "/ring-bytes"));
     if (!queues || !capacity || *queues == 0 || *queues > LVIF_MAX_QUEUES || *capacity < LVIF_RING_MIN_CAPACITY)
