@@ -32,7 +32,7 @@ struct PeerOptions {
     unsigned interfaces = 1;
     std::uint16_t descriptors = 1024;
     std::string virtio = "queue_size=1024,mrg_rxbuf=0,in_order=1";
-    std::string eal = "--no-huge -m 512";
+    std::string eal = "--no-huge --no-shconf -m 512";
 };
 
 std::uint16_t start_port(std::string const& name, std::string const& arguments, std::uint16_t descriptors,

@@ -20,7 +20,7 @@ struct Options {
     TrafficShape traffic;
     std::uint32_t ring_bytes = LVIF_RING_DEFAULT_CAPACITY;
     bool generator_alone = false;
-    std::string eal = "--no-huge -m 512";
+    std::string eal = "--no-huge --no-shconf -m 512";
 };
 
 // Before anything is measured: the frames go where they have to, and none is dropped.

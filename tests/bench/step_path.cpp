@@ -232,7 +232,7 @@ void run(TrafficShape const& shape, bool outbound, std::string const& eal, std::
 int main(int argc, char** argv) {
     librettos::bench::TrafficShape shape;
     bool outbound = false;
-    std::string eal = "--no-huge -m 512";
+    std::string eal = "--no-huge --no-shconf -m 512";
     CLI::App app{"Measures the cycles of each step of the data path; talks to run.py on stdin and stdout"};
     app.add_flag("--guest-to-wire", outbound, "The guests send; default: the wire does");
     app.add_option("--bytes", shape.frame_bytes, "Frame size")->capture_default_str();
