@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The server's configuration: one TOML file, /etc/librettos/netserver.toml. conf/netserver.toml documents every
-// key; load_config() refuses unknown keys, wrong types and values out of range with file, line and what to write instead.
+// key; load_config() refuses unknown keys, wrong types and values out of range with file, line and what to write
+// instead.
 #pragma once
 
 #include <cstdint>
@@ -25,8 +26,8 @@ struct Config {
     std::string hypervisor_socket = "/run/librettos/hypervisor.sock";
 
     struct Port {
-        std::string device;                // "net_af_packet0,iface=eth1", "net_tap0,iface=lvif0", "0000:03:00.0"
-        std::vector<std::string> eal;      // more EAL arguments
+        std::string device;            // "net_af_packet0,iface=eth1", "net_tap0,iface=lvif0", "0000:03:00.0"
+        std::vector<std::string> eal;  // more EAL arguments
         bool huge_pages = false;
         std::uint32_t memory_mib = 256;
         std::uint16_t mtu_bytes = 1500;    // 1280 .. 9000
@@ -54,8 +55,8 @@ struct Config {
     } dedicated;
 
     struct Attach {
-        std::vector<std::string> names{"*"};  // shell patterns of domain names that are attached
-        std::vector<std::string> dedicated{};   // those of them that may have (if they ask) an address of their own
+        std::vector<std::string> names{"*"};   // shell patterns of domain names that are attached
+        std::vector<std::string> dedicated{};  // those of them that may have (if they ask) an address of their own
     } attach;
 
     struct Limits {  // defaults for a guest; 0: none
@@ -69,8 +70,8 @@ struct Config {
 
     struct Data {
         std::uint16_t threads = 1;
-        std::vector<std::uint16_t> cores;     // to pin them to; empty: not pinned
-        std::uint32_t spin_us = 50;           // polling on after the last frame, before going to sleep
+        std::vector<std::uint16_t> cores;  // to pin them to; empty: not pinned
+        std::uint32_t spin_us = 50;        // polling on after the last frame, before going to sleep
         bool gro = true;
     } data;
 

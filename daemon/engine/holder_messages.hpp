@@ -10,13 +10,13 @@ namespace librettos {
 
 enum class HolderMessageType : std::uint32_t {
     // engine -> holder
-    ready = 1,        // guests of the store are re-adopted, the API answers: systemd may be told
-    add_mac = 2,      // receive frames for this MAC (a dedicated guest's); answered by `done`
+    ready = 1,    // guests of the store are re-adopted, the API answers: systemd may be told
+    add_mac = 2,  // receive frames for this MAC (a dedicated guest's); answered by `done`
     remove_mac = 3,
     // holder -> engine
-    stop = 16,        // end in order; guests stay as they are, for the next engine
-    link = 17,        // up, speed_mbps: at start and at each change
-    done = 18,        // id, status (0 or -errno)
+    stop = 16,  // end in order; guests stay as they are, for the next engine
+    link = 17,  // up, speed_mbps: at start and at each change
+    done = 18,  // id, status (0 or -errno)
 };
 
 struct HolderMessage {

@@ -78,7 +78,7 @@ class Hypervisor {
     virtual ~Hypervisor() = default;
 
     virtual DomId self() const = 0;
-    virtual std::string_view name() const = 0;            // "local" or "xen", for status
+    virtual std::string_view name() const = 0;               // "local" or "xen", for status
     virtual std::string_view portmap_authority() const = 0;  // "hypervisor" or "server"
 
     // store
@@ -88,9 +88,11 @@ class Hypervisor {
     virtual void remove(std::string const& path) = 0;  // with all below; no error when there is none
     // The owner may write, `reader` may read, at `path` and below; creates the path when needed.
     virtual void permit(std::string const& path, DomId owner, DomId reader) = 0;
-    virtual void watch(std::string const& path) = 0;  // fires once at once; "/local/domain" also when a domain appears or goes
+    virtual void watch(
+        std::string const& path) = 0;  // fires once at once; "/local/domain" also when a domain appears or goes
     virtual void unwatch(std::string const& path) = 0;
-    virtual std::vector<WatchEvent> take_watch_events() = 0;  // what is there, bounded; throws when the hypervisor is gone
+    virtual std::vector<WatchEvent>
+    take_watch_events() = 0;  // what is there, bounded; throws when the hypervisor is gone
     virtual int watch_fd() const = 0;
     virtual bool domain_exists(DomId domain) = 0;
 

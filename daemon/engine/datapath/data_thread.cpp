@@ -24,6 +24,7 @@ constexpr int longest_sleep_ms = 1000;
 constexpr std::uint64_t mute_ns = 10'000'000;
 constexpr std::uint64_t ns_per_ms = 1'000'000;
 
+// lint: not per frame: at start, for a new guest and at the end of a mute; fails only when the kernel has no memory
 void watch(int epoll_fd, int fd, void* tag) {
     epoll_event event{};
     event.events = EPOLLIN;

@@ -27,15 +27,15 @@
 #define LVIF_CONTROL_SLOTS 32u
 
 enum lvif_message_type {
-	LVIF_MSG_HELLO = 1,        /* guest -> server, after every (re)connect: version of the frontend, wants a reply */
-	LVIF_MSG_REPLY = 2,        /* both ways */
-	LVIF_MSG_LINK = 3,         /* server -> guest: state of the wire, after HELLO and at each change */
-	LVIF_MSG_MTU = 4,          /* server -> guest: after HELLO and at each change */
-	LVIF_MSG_DETACHED = 5,     /* server -> guest: the last message, with the reason */
-	LVIF_MSG_PORT_BIND = 16,   /* guest -> server, wants a reply; only where the server is the portmap's  */
-	LVIF_MSG_PORT_LEASE = 17,  /* authority (handshake.h, "port-authority" = "server"); elsewhere the     */
+	LVIF_MSG_HELLO = 1,       /* guest -> server, after every (re)connect: version of the frontend, wants a reply */
+	LVIF_MSG_REPLY = 2,       /* both ways */
+	LVIF_MSG_LINK = 3,        /* server -> guest: state of the wire, after HELLO and at each change */
+	LVIF_MSG_MTU = 4,         /* server -> guest: after HELLO and at each change */
+	LVIF_MSG_DETACHED = 5,    /* server -> guest: the last message, with the reason */
+	LVIF_MSG_PORT_BIND = 16,  /* guest -> server, wants a reply; only where the server is the portmap's  */
+	LVIF_MSG_PORT_LEASE = 17, /* authority (handshake.h, "port-authority" = "server"); elsewhere the     */
 	LVIF_MSG_PORT_RELEASE = 18, /* answer is -EOPNOTSUPP: ask the hypervisor                                */
-	/* 32 .. 47 are set aside for the switch between rings and a VF */
+	                            /* 32 .. 47 are set aside for the switch between rings and a VF */
 };
 
 /* lvif_message.flags */
@@ -68,7 +68,7 @@ struct lvif_message {
 			uint8_t reserved;
 			uint16_t port;  /* host order; 0 in a bind: any */
 			uint16_t count; /* of a lease; 1 else */
-		} port; /* the reply carries the granted port and count */
+		} port;                 /* the reply carries the granted port and count */
 		uint8_t bytes[48];
 	} u;
 };

@@ -96,7 +96,7 @@ struct lvif_offer {
 	uint16_t vlan; /* 0: untagged */
 	uint16_t max_queues;
 	uint32_t max_ring_bytes;
-	uint32_t features;           /* LVIF_F_* */
+	uint32_t features; /* LVIF_F_* */
 	bool port_authority_is_server;
 };
 
@@ -106,16 +106,16 @@ enum lvif_phase {
 	LVIF_PHASE_CONNECTING, /* rings shared, waiting for the server to map them */
 	LVIF_PHASE_CONNECTED,
 	LVIF_PHASE_DETACHED, /* by the server, lvif_detach_reason(); goes to WAITING by itself after a back-off of 0.1 .. 10 s */
-	LVIF_PHASE_CLOSED,   /* lvif_close() was called */
+	LVIF_PHASE_CLOSED, /* lvif_close() was called */
 };
 
 struct lvif_options {
-	uint16_t device;       /* number of the device, usually 0 */
-	uint16_t queues;       /* wanted; the offer bounds it; 0: 1 */
-	uint32_t ring_bytes;   /* wanted; the offer bounds it; 0: LVIF_RING_DEFAULT_CAPACITY */
-	uint32_t features;     /* wanted LVIF_F_*; used: what the offer has of them */
-	enum lvif_mode mode;   /* request-mode */
-	char program[40];      /* for LVIF_MSG_HELLO */
+	uint16_t device;     /* number of the device, usually 0 */
+	uint16_t queues;     /* wanted; the offer bounds it; 0: 1 */
+	uint32_t ring_bytes; /* wanted; the offer bounds it; 0: LVIF_RING_DEFAULT_CAPACITY */
+	uint32_t features;   /* wanted LVIF_F_*; used: what the offer has of them */
+	enum lvif_mode mode; /* request-mode */
+	char program[40];    /* for LVIF_MSG_HELLO */
 };
 
 /* Offload of one frame; all zero for an ordinary one. */
@@ -128,7 +128,8 @@ struct lvif_offload {
 };
 
 struct lvif_frame {
-	uint8_t const *bytes; /* in the ring: valid until lvif_rx_release(); the server does not write it again before */
+	uint8_t const
+	        *bytes; /* in the ring: valid until lvif_rx_release(); the server does not write it again before */
 	uint32_t length;
 	struct lvif_offload offload; /* private, checked copy */
 };
@@ -136,7 +137,7 @@ struct lvif_frame {
 struct lvif_statistics {
 	uint64_t tx_frames, tx_bytes, tx_full; /* tx_full: refused for want of space */
 	uint64_t rx_frames, rx_bytes;
-	uint64_t rx_broken;     /* in rx, tx or control: the server broke the ring's rules (or memory was overwritten) */
+	uint64_t rx_broken; /* in rx, tx or control: the server broke the ring's rules (or memory was overwritten) */
 	uint64_t notifications; /* sent */
 	uint64_t connections;   /* since lvif_open */
 };
@@ -149,7 +150,8 @@ size_t lvif_device_bytes(void);
  * failed lvif_open leaves in the store is overwritten by the next. Then
  * call lvif_poll() once, and again whenever a store watch or the control event fires and when its time comes.
  * Errors: LVIF_EINVAL for impossible options, LVIF_EIO and others from the store. */
-int lvif_open(struct lvif_device *memory, struct lvif_environment const *environment, struct lvif_options const *options);
+int lvif_open(struct lvif_device *memory, struct lvif_environment const *environment,
+              struct lvif_options const *options);
 
 /* Goes on with the state machine as far as it can without waiting, and handles control messages. Returns the phase.
  * *next_us: when to call again at the latest (now_us clock), UINT64_MAX for never. */
@@ -162,7 +164,7 @@ struct lvif_offer const *lvif_offer(struct lvif_device const *device); /* NULL b
 /* Why the server detached us; while WAITING: what is wrong with its offer; else "". */
 char const *lvif_detach_reason(struct lvif_device const *device);
 bool lvif_link_up(struct lvif_device const *device);
-uint16_t lvif_mtu(struct lvif_device const *device); /* changes while connected */
+uint16_t lvif_mtu(struct lvif_device const *device);      /* changes while connected */
 uint32_t lvif_features(struct lvif_device const *device); /* in use */
 uint16_t lvif_queues(struct lvif_device const *device);   /* 0 while not connected */
 bool lvif_server_alive(struct lvif_device const *device); /* its life sign; false: crashed, being waited for */
