@@ -8,7 +8,7 @@
 
 #include "daemon/engine/control/strict_text.hpp"
 
-namespace librettos {
+namespace librettos::control {
 
 namespace {
 
@@ -111,4 +111,4 @@ std::size_t AddressPool::in_use() const {
         std::count_if(entries_.begin(), entries_.end(), [](Entry const& entry) { return entry.used; }));
 }
 
-}  // namespace librettos
+}  // namespace librettos::control

@@ -12,7 +12,7 @@
 #include "daemon/config/config.hpp"
 #include "daemon/engine/datapath/addresses.hpp"
 
-namespace librettos {
+namespace librettos::control {
 
 struct DedicatedAddress {
     std::size_t index = 0;
@@ -51,4 +51,4 @@ class AddressPool {
     MacAddress taken_;
 };
 
-}  // namespace librettos
+}  // namespace librettos::control

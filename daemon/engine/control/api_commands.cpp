@@ -13,7 +13,7 @@
 #include "daemon/engine/control/api_error.hpp"
 #include "daemon/engine/control/strict_text.hpp"
 
-namespace librettos {
+namespace librettos::control {
 
 namespace {
 
@@ -213,4 +213,4 @@ Json ApiCommands::attach(Json const& request) {
     return {{"guest", name}};
 }
 
-}  // namespace librettos
+}  // namespace librettos::control

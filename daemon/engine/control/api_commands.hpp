@@ -12,7 +12,7 @@
 #include "daemon/engine/control/mbuf_use.hpp"
 #include "daemon/engine/control/port_table.hpp"
 
-namespace librettos {
+namespace librettos::control {
 
 class ApiCommands final : public RequestAnswerer {
   public:
@@ -54,4 +54,4 @@ class ApiCommands final : public RequestAnswerer {
     TimePoint started_ = Clock::now();
 };
 
-}  // namespace librettos
+}  // namespace librettos::control

@@ -6,7 +6,7 @@
 #include <string>
 #include <utility>
 
-namespace librettos {
+namespace librettos::control {
 
 struct ApiError : std::runtime_error {
     ApiError(std::string error_code, std::string const& message, std::string error_hint)
@@ -15,4 +15,4 @@ struct ApiError : std::runtime_error {
     std::string hint;
 };
 
-}  // namespace librettos
+}  // namespace librettos::control

@@ -16,7 +16,7 @@
 #include <system_error>
 #include <vector>
 
-namespace librettos {
+namespace librettos::control {
 
 namespace {
 
@@ -272,4 +272,4 @@ void ApiServer::drop_most_idle() {
     drop(idle->first);
 }
 
-}  // namespace librettos
+}  // namespace librettos::control

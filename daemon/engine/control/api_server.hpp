@@ -15,7 +15,7 @@
 
 #include "daemon/engine/control/log_limit.hpp"
 
-namespace librettos {
+namespace librettos::control {
 
 // Answers one request line with one reply, without the newlines.
 class RequestAnswerer {
@@ -74,4 +74,4 @@ class ApiServer {
     std::map<int, Client> clients_;
 };
 
-}  // namespace librettos
+}  // namespace librettos::control

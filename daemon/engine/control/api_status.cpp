@@ -11,7 +11,7 @@
 #include "daemon/engine/control/api_error.hpp"
 #include "daemon/engine/control/strict_text.hpp"
 
-namespace librettos {
+namespace librettos::control {
 
 namespace {
 
@@ -147,13 +147,15 @@ Json ApiCommands::list_ports(Json const& request) {
             auto name = owned ? domain_name(range.owner) : std::string();
             if (owned && name.empty())
                 name = hypervisor_->query_port(range.protocol, range.first).owner_name;
-            list.push_back({{"protocol", protocol_text(range.protocol)},
-                            {"first", range.first},
-                            {"last", range.last},
-                            {"state", to_text(range.state)},
-                            {"owner", text_or_null(name)},
-                            {"domain", owned ? Json(range.owner.value) : Json(nullptr)},
-                            {"leased", range.leased}});
+            Json json;  // key by key: initializer lists cost several times as much, and there may be 131,072 of these
+            json["protocol"] = protocol_text(range.protocol);
+            json["first"] = range.first;
+            json["last"] = range.last;
+            json["state"] = to_text(range.state);
+            json["owner"] = text_or_null(name);
+            json["domain"] = owned ? Json(range.owner.value) : Json(nullptr);
+            json["leased"] = range.leased;
+            list.push_back(std::move(json));
         }
     }
     return list;
@@ -192,4 +194,4 @@ Json ApiCommands::describe_port(std::uint8_t protocol, std::uint16_t port) {
             {"explanation", explain_port(protocol, port, info, attached, answers)}};
 }
 
-}  // namespace librettos
+}  // namespace librettos::control

@@ -5,7 +5,7 @@
 #include <atomic>
 #include <cstring>
 
-namespace librettos {
+namespace librettos::control {
 
 namespace {
 
@@ -100,4 +100,4 @@ bool ControlRing::publish() {
     return load(to_guest_->consumer_sleeps, std::memory_order_relaxed) == 1;
 }
 
-}  // namespace librettos
+}  // namespace librettos::control

@@ -10,7 +10,7 @@
 #include <optional>
 #include <span>
 
-namespace librettos {
+namespace librettos::control {
 
 class ControlRing {
   public:
@@ -45,4 +45,4 @@ class ControlRing {
     bool broken_ = false;
 };
 
-}  // namespace librettos
+}  // namespace librettos::control

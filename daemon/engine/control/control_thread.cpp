@@ -21,7 +21,7 @@
 #include "daemon/engine/control/holder_link.hpp"
 #include "daemon/engine/datapath/data_plane.hpp"
 
-namespace librettos {
+namespace librettos::control {
 
 namespace {
 
@@ -237,4 +237,4 @@ void run_control_thread(EngineBoot const& boot, Config const& config, Hypervisor
     ControlThread(boot, config, connect).run();
 }
 
-}  // namespace librettos
+}  // namespace librettos::control

@@ -9,7 +9,7 @@
 #include "daemon/engine/boot.hpp"
 #include "drivers/hypervisor/hypervisor.hpp"
 
-namespace librettos {
+namespace librettos::control {
 
 // Connects to the hypervisor, or throws std::system_error when it is not there (yet).
 using HypervisorConnector = std::function<std::unique_ptr<Hypervisor>(Config const&)>;
@@ -18,4 +18,4 @@ using HypervisorConnector = std::function<std::unique_ptr<Hypervisor>(Config con
 // hypervisor is lost or the environment fails otherwise: guests stay as they are, for the next engine.
 void run_control_thread(EngineBoot const& boot, Config const& config, HypervisorConnector const& connect);
 
-}  // namespace librettos
+}  // namespace librettos::control

@@ -10,7 +10,7 @@
 #include "daemon/engine/control/control_thread.hpp"
 #include "drivers/hypervisor/local/local_hypervisor.hpp"
 
-namespace librettos {
+namespace librettos::control {
 
 namespace {
 
@@ -31,10 +31,11 @@ std::unique_ptr<Hypervisor> connect_hypervisor(Config const& config) {
 
 }  // namespace
 
-}  // namespace librettos
+}  // namespace librettos::control
 
 extern "C" int librettos_engine_run(librettos::EngineBoot const* boot) noexcept {
     using namespace librettos;
+    using namespace librettos::control;
     try {
         auto const config = current_config(*boot);
         spdlog::set_level(spdlog::level::from_str(config.log.level));

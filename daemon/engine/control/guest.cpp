@@ -11,7 +11,7 @@
 
 #include "daemon/engine/control/strict_text.hpp"
 
-namespace librettos {
+namespace librettos::control {
 
 namespace {
 
@@ -437,4 +437,4 @@ void Guest::count_attached(bool attached) {
     around_.attached += attached ? 1U : std::size_t(-1);
 }
 
-}  // namespace librettos
+}  // namespace librettos::control

@@ -32,7 +32,7 @@
 #include "daemon/engine/datapath/data_plane.hpp"
 #include "drivers/hypervisor/hypervisor.hpp"
 
-namespace librettos {
+namespace librettos::control {
 
 struct LinkState {
     bool up = false;
@@ -179,4 +179,4 @@ class Guest {
 
 char const* to_text(Guest::Phase phase);
 
-}  // namespace librettos
+}  // namespace librettos::control

@@ -11,7 +11,7 @@
 #include "daemon/engine/control/guest.hpp"
 #include "daemon/engine/control/strict_text.hpp"
 
-namespace librettos {
+namespace librettos::control {
 
 namespace {
 
@@ -190,4 +190,4 @@ void Guest::say_detached(std::string const& reason) {
     rings_->control_event->notify();
 }
 
-}  // namespace librettos
+}  // namespace librettos::control

@@ -12,7 +12,7 @@
 
 #include "daemon/engine/control/strict_text.hpp"
 
-namespace librettos {
+namespace librettos::control {
 
 namespace {
 
@@ -100,4 +100,4 @@ Checked<GuestRequest> read_guest_request(Hypervisor& hypervisor, std::string con
     return request;
 }
 
-}  // namespace librettos
+}  // namespace librettos::control

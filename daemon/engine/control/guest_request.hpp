@@ -9,7 +9,7 @@
 
 #include "drivers/hypervisor/hypervisor.hpp"
 
-namespace librettos {
+namespace librettos::control {
 
 // Why a guest is not taken, or not kept: shown to it and to the operator.
 struct Refusal {
@@ -42,4 +42,4 @@ struct RequestBounds {
 Checked<GuestRequest> read_guest_request(Hypervisor& hypervisor, std::string const& frontend,
                                          RequestBounds const& bounds);
 
-}  // namespace librettos
+}  // namespace librettos::control

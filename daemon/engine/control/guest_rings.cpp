@@ -6,7 +6,7 @@
 
 #include <atomic>
 
-namespace librettos {
+namespace librettos::control {
 
 namespace {
 
@@ -115,4 +115,4 @@ Checked<std::unique_ptr<GuestRings>> open_rings(Hypervisor& hypervisor, DomId gu
     return rings;
 }
 
-}  // namespace librettos
+}  // namespace librettos::control

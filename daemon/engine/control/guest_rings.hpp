@@ -12,7 +12,7 @@
 #include "daemon/engine/datapath/data_plane.hpp"
 #include "drivers/hypervisor/hypervisor.hpp"
 
-namespace librettos {
+namespace librettos::control {
 
 // In each group the channel comes first: mappings go before it, so that the life sign's notification still has a way.
 struct MappedQueue {
@@ -41,4 +41,4 @@ struct GuestRings {
 Checked<std::unique_ptr<GuestRings>> open_rings(Hypervisor& hypervisor, DomId guest, GuestRequest const& request,
                                                 std::uint32_t offered_features);
 
-}  // namespace librettos
+}  // namespace librettos::control

@@ -17,7 +17,7 @@
 
 #include "daemon/engine/control/strict_text.hpp"
 
-namespace librettos {
+namespace librettos::control {
 
 namespace {
 
@@ -357,4 +357,4 @@ std::size_t Guests::mappings() const {
     return count;
 }
 
-}  // namespace librettos
+}  // namespace librettos::control

@@ -13,7 +13,7 @@
 
 #include "daemon/engine/control/guest.hpp"
 
-namespace librettos {
+namespace librettos::control {
 
 struct Readopted {
     std::size_t guests = 0;
@@ -82,4 +82,4 @@ class Guests {
     Readopted readopted_;
 };
 
-}  // namespace librettos
+}  // namespace librettos::control

@@ -13,7 +13,7 @@
 
 #include "daemon/engine/control/strict_text.hpp"
 
-namespace librettos {
+namespace librettos::control {
 
 HolderLink::HolderLink(int fd) : fd_(fd) {
     if (fd_ >= 0 && fcntl(fd_, F_SETFL, fcntl(fd_, F_GETFL) | O_NONBLOCK) < 0)
@@ -102,4 +102,4 @@ void HolderLink::finish(HolderMessage const& message) {
     asked_.erase(asked);
 }
 
-}  // namespace librettos
+}  // namespace librettos::control

@@ -9,7 +9,7 @@
 #include "daemon/engine/datapath/addresses.hpp"
 #include "daemon/engine/holder_messages.hpp"
 
-namespace librettos {
+namespace librettos::control {
 
 class HolderLink {
   public:
@@ -45,4 +45,4 @@ class HolderLink {
     std::vector<Asked> asked_;
 };
 
-}  // namespace librettos
+}  // namespace librettos::control

@@ -6,7 +6,7 @@
 #include <chrono>
 #include <cstdint>
 
-namespace librettos {
+namespace librettos::control {
 
 using Clock = std::chrono::steady_clock;
 using TimePoint = Clock::time_point;
@@ -72,4 +72,4 @@ class LogLimit {
     std::uint64_t suppressed_ = 0;
 };
 
-}  // namespace librettos
+}  // namespace librettos::control

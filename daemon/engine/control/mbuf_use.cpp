@@ -4,7 +4,7 @@
 
 #include <rte_mempool.h>
 
-namespace librettos {
+namespace librettos::control {
 
 MbufUse count_mbufs(rte_mempool const* pool) {
     if (pool == nullptr)
@@ -12,4 +12,4 @@ MbufUse count_mbufs(rte_mempool const* pool) {
     return {pool->size, rte_mempool_in_use_count(pool)};
 }
 
-}  // namespace librettos
+}  // namespace librettos::control

@@ -6,7 +6,7 @@
 
 struct rte_mempool;
 
-namespace librettos {
+namespace librettos::control {
 
 struct MbufUse {
     std::uint32_t total = 0;
@@ -15,4 +15,4 @@ struct MbufUse {
 
 MbufUse count_mbufs(rte_mempool const* pool);
 
-}  // namespace librettos
+}  // namespace librettos::control

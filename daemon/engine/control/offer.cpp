@@ -12,7 +12,7 @@
 
 #include "daemon/engine/control/strict_text.hpp"
 
-namespace librettos {
+namespace librettos::control {
 
 namespace {
 
@@ -160,4 +160,4 @@ std::optional<GuestLimits> read_limits(Hypervisor& hypervisor, std::string const
     return GuestLimits{*frames, *bits, static_cast<std::uint32_t>(*ports)};
 }
 
-}  // namespace librettos
+}  // namespace librettos::control

@@ -11,7 +11,7 @@
 #include "daemon/engine/datapath/directory.hpp"
 #include "drivers/hypervisor/hypervisor.hpp"
 
-namespace librettos {
+namespace librettos::control {
 
 struct Offer {
     GuestMode mode = GuestMode::shared;
@@ -53,4 +53,4 @@ struct GuestLimits {
 void write_limits(Hypervisor& hypervisor, std::string const& backend, GuestLimits const& limits);
 std::optional<GuestLimits> read_limits(Hypervisor& hypervisor, std::string const& backend);
 
-}  // namespace librettos
+}  // namespace librettos::control

@@ -4,7 +4,7 @@
 
 #include <netinet/in.h>
 
-namespace librettos {
+namespace librettos::control {
 
 namespace {
 
@@ -123,4 +123,4 @@ std::string explain_port(std::uint8_t protocol, std::uint16_t port, PortInfo con
     return name + " is free: nobody has claimed it; frames to it are " + (answered ? answer : "dropped silently");
 }
 
-}  // namespace librettos
+}  // namespace librettos::control

@@ -12,7 +12,7 @@
 
 #include "drivers/hypervisor/hypervisor.hpp"
 
-namespace librettos {
+namespace librettos::control {
 
 struct PortRange {
     std::uint8_t protocol = 0;  // IPPROTO_TCP or IPPROTO_UDP
@@ -48,4 +48,4 @@ struct UnownedAnswers {
 std::string explain_port(std::uint8_t protocol, std::uint16_t port, PortInfo const& info, bool owner_attached,
                          UnownedAnswers answers);
 
-}  // namespace librettos
+}  // namespace librettos::control

@@ -10,7 +10,7 @@
 #include <cstdio>
 #include <cstring>
 
-namespace librettos {
+namespace librettos::control {
 
 std::optional<std::uint64_t> parse_number(std::string_view text, std::uint64_t max) {
     if (text.empty() || text.size() > 20 || (text.size() > 1 && text.front() == '0'))
@@ -84,4 +84,4 @@ bool is_domain_name(std::string_view text) {
                        [&](char c) { return alphanumeric(c) || c == '.' || c == '_' || c == '-'; });
 }
 
-}  // namespace librettos
+}  // namespace librettos::control

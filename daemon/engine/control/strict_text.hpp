@@ -10,7 +10,7 @@
 
 #include "daemon/engine/datapath/addresses.hpp"
 
-namespace librettos {
+namespace librettos::control {
 
 // Decimal without sign, leading zero or blank, 0 .. max.
 std::optional<std::uint64_t> parse_number(std::string_view text, std::uint64_t max);
@@ -29,4 +29,4 @@ std::string printable(std::string_view text, std::size_t max);
 // A domain's name as hypervisord allows it: 1 .. 63 of [A-Za-z0-9._-], the first one a letter or digit.
 bool is_domain_name(std::string_view text);
 
-}  // namespace librettos
+}  // namespace librettos::control

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// A data plane without threads and frames, linked in place of the real one: keeps the protocol of data_plane.hpp
+// (added, removed, broken) and shows the test what it was given.
+#pragma once
+
+#include <map>
+#include <set>
+
+#include "daemon/engine/datapath/data_plane.hpp"
+#include "tests/unit/control/world.hpp"
+
+namespace librettos::test {
+
+struct PlaneView {
+    std::map<Slot, GuestAttachment> guests;
+    std::map<Slot, RateLimit> limits;
+    std::set<Slot> letting_go;
+    std::size_t slots = max_slots - 1;  // how many there are
+    bool hold_removals = false;         // the data threads are busy
+    int planes = 0;
+    int released_unclaimed = 0;
+    World* world = nullptr;  // marks memory in use
+};
+
+// Of the one DataPlane that lives.
+PlaneView& plane();
+// The data threads found the guest at fault.
+void plane_breaks(Slot slot, char const* reason);
+// The data threads let go whom they held back.
+void plane_lets_go();
+
+}  // namespace librettos::test
