@@ -114,7 +114,7 @@ void Guest::follow_device() {
     lvif_statistics(device_.get(), &sum);
     if (phase_ != LVIF_PHASE_CONNECTED || connections_ != sum.connections) {
         if (connections_ != 0) {
-            retire(phase_);
+            retire();
         }
     }
     if (phase_ == LVIF_PHASE_CONNECTED) {
@@ -160,10 +160,9 @@ void Guest::establish() {
                  offer.mode == LVIF_MODE_SHARED ? "shared" : "dedicated");
 }
 
-void Guest::retire(lvif_phase phase) {
+void Guest::retire() {
     char const* const reason = lvif_detach_reason(device_.get());
     spdlog::warn("detached{}{}; interface down until the server comes back", *reason != '\0' ? ": " : "", reason);
-    (void)phase;
     connections_ = 0;
     interface_.take_down();
 }
@@ -259,10 +258,7 @@ void Guest::hypervisor_is_gone() {
     hypervisor_gone_ = true;
     pump_->quiesce();
     interface_.take_down();
-    if (!programs_.started()) {
-        throw std::runtime_error("librettos-hypervisord is gone");
-    }
-    programs_.signal_all(SIGTERM);
+    programs_.signal_all(programs_.started() ? SIGTERM : SIGKILL);
     kill_ = Clock::now() + kill_after;
 }
 

@@ -44,7 +44,7 @@ class Guest {
 
     void follow_device();
     void establish();
-    void retire(lvif_phase phase);
+    void retire();
     void follow_link();
     void start_programs();
     void check_offer(Offer const& offer) const;
