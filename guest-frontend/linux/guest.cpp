@@ -32,10 +32,11 @@ void quiesce_pump(void* /*hypervisor*/) {
     }
 }
 
-std::uint64_t now_us() {
+// The clock of lvif_poll().
+std::uint64_t now_us(lvif_hv* hypervisor) {
     lvif_environment environment{};
-    lvif_hv_environment(nullptr, &environment);
-    return environment.now_us(nullptr);
+    lvif_hv_environment(hypervisor, &environment);
+    return environment.now_us(environment.context);
 }
 
 }  // namespace
@@ -196,7 +197,7 @@ int Guest::wait_milliseconds() const {
         wait_ms = left > 0 ? static_cast<std::uint64_t>(left) : 0;
     }
     if (!hypervisor_gone_ && next_us_ != UINT64_MAX) {
-        std::uint64_t const now = now_us();
+        std::uint64_t const now = now_us(hypervisor_);
         wait_ms = std::min(wait_ms, next_us_ > now ? (next_us_ - now + 999) / 1000 : 0);
     }
     constexpr std::uint64_t longest_ms = 3'600'000;
