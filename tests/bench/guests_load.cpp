@@ -52,8 +52,9 @@ class EchoGuest {
     EchoGuest(EchoGuest const&) = delete;
     EchoGuest& operator=(EchoGuest const&) = delete;
 
-    void on_readable();    // something of this guest's descriptors is
-    std::uint64_t poll();  // the state machine; returns when to call again, monotonic_us clock
+    void on_readable();                               // something of this guest's descriptors is
+    void poll();                                      // the state machine
+    std::uint64_t due_us() const { return due_us_; }  // when to call poll() again, monotonic_us clock
 
     bool connected() const { return phase_ == LVIF_PHASE_CONNECTED; }
     bool server_alive() const { return connected() && lvif_server_alive(device_); }
@@ -77,6 +78,7 @@ class EchoGuest {
     std::unique_ptr<std::byte[]> memory_;
     lvif_device* device_ = nullptr;
     lvif_phase phase_ = LVIF_PHASE_WAITING;
+    std::uint64_t due_us_ = 0;
     std::uint32_t control_event_ = 0;
     std::uint32_t queue_event_ = 0;
 };
@@ -119,10 +121,9 @@ void EchoGuest::take_store_events() {
     check(status, "read events of librettos-hypervisord");
 }
 
-std::uint64_t EchoGuest::poll() {
-    std::uint64_t next_us = 0;
+void EchoGuest::poll() {
     lvif_phase const before = phase_;
-    phase_ = lvif_poll(device_, &next_us);
+    phase_ = lvif_poll(device_, &due_us_);
     if (phase_ == LVIF_PHASE_CONNECTED && before != LVIF_PHASE_CONNECTED) {
         control_event_ = lvif_control_event(device_);
         queue_event_ = lvif_queue_event(device_, 0);
@@ -131,7 +132,6 @@ std::uint64_t EchoGuest::poll() {
         watch(lvif_hv_event_fd(hv_, queue_event_));
         echo_all();
     }
-    return next_us;
 }
 
 void EchoGuest::on_readable() {
@@ -203,16 +203,16 @@ class Population {
 
     int epoll_fd_;
     std::vector<std::unique_ptr<EchoGuest>> guests_;
-    std::vector<std::uint64_t> due_us_;
 };
 
 void Population::step(int limit_ms) {
     std::uint64_t const now_us = monotonic_us();
     std::uint64_t next_us = now_us + static_cast<std::uint64_t>(limit_ms) * 1000;
-    for (std::size_t i = 0; i < guests_.size(); ++i) {
-        if (due_us_[i] <= now_us)
-            due_us_[i] = guests_[i]->poll();
-        next_us = std::min(next_us, due_us_[i]);
+    for (auto const& guest : guests_) {
+        if (guest->due_us() <= now_us) {
+            guest->poll();
+        }
+        next_us = std::min(next_us, guest->due_us());
     }
     epoll_event events[64];
     int const wait_ms = next_us <= now_us ? 0 : static_cast<int>((next_us - now_us + 999) / 1000);
@@ -226,7 +226,6 @@ void Population::step(int limit_ms) {
 std::uint64_t Population::attach(std::string const& socket, std::string const& name, std::uint16_t port) {
     std::uint64_t const start_us = monotonic_us();
     guests_.push_back(std::make_unique<EchoGuest>(socket, name, port, epoll_fd_));
-    due_us_.push_back(0);
     EchoGuest const& guest = *guests_.back();
     while (!guest.connected()) {
         if (monotonic_us() - start_us > attach_limit_us)
