@@ -5,6 +5,7 @@
  *
  *   tcp4 tcp6 udp4 udp6   a new socket, the current one from now on     reuseport   v6only   on the current socket
  *   bind ADDRESS PORT     listen    connect ADDRESS PORT     sendto ADDRESS PORT     accept     close
+ *   send BYTES, receive BYTES    of a known pattern on the current connection, checked by the receiver (else EBADMSG)
  *   bind32 PORT, socketcall32 PORT    the current IPv4 socket, to the wildcard address, by the i386 system calls
  *   race COUNT PORT STEP  so many threads bind a TCP socket each, at once, to PORT, PORT + STEP, ..: prints how many could
  *   many COUNT            so many UDP sockets bound to port 0: prints how many could
@@ -158,6 +159,46 @@ static unsigned many(unsigned count)
 	return bound;
 }
 
+static uint64_t sent;
+static uint64_t received;
+
+static int send_pattern(uint64_t bytes)
+{
+	static uint8_t part[65536];
+
+	for (uint64_t const end = sent + bytes; sent < end;) {
+		size_t const length = end - sent < sizeof(part) ? (size_t)(end - sent) : sizeof(part);
+		ssize_t done;
+		for (size_t i = 0; i < length; i++)
+			part[i] = (uint8_t)((sent + i) * 31 >> 3);
+		done = send(current, part, length, MSG_NOSIGNAL);
+		if (done <= 0)
+			return -1;
+		sent += (uint64_t)done;
+	}
+	return 0;
+}
+
+static int receive_pattern(uint64_t bytes)
+{
+	static uint8_t part[65536];
+
+	for (uint64_t const end = received + bytes; received < end;) {
+		size_t const length = end - received < sizeof(part) ? (size_t)(end - received) : sizeof(part);
+		ssize_t const done = recv(current, part, length, 0);
+		if (done <= 0)
+			return -1;
+		for (ssize_t i = 0; i < done; i++) {
+			if (part[i] != (uint8_t)((received + (uint64_t)i) * 31 >> 3)) {
+				errno = EBADMSG;
+				return -1;
+			}
+		}
+		received += (uint64_t)done;
+	}
+	return 0;
+}
+
 static int bind_unix(void)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -250,6 +291,12 @@ static int carry_out(char **step)
 	} else if (strcmp(step[0], "timewait") == 0) {
 		current = -1;
 		answer(step[0], leave_time_wait(step[1]));
+		return 2;
+	} else if (strcmp(step[0], "send") == 0) {
+		answer(step[0], send_pattern((uint64_t)atoll(step[1])));
+		return 2;
+	} else if (strcmp(step[0], "receive") == 0) {
+		answer(step[0], receive_pattern((uint64_t)atoll(step[1])));
 		return 2;
 	} else if (strcmp(step[0], "many") == 0) {
 		printf("many %u\n", many((unsigned)atoi(step[1])));
