@@ -207,8 +207,8 @@ class Lab:
         self._start = start
 
     @staticmethod
-    def check_machine(build):
-        """Raises CannotRun with the reason and what to do."""
+    def check_machine(build, *programs):
+        """Raises CannotRun with the reason and what to do; `programs` are others that have to be there."""
         if os.geteuid() != 0:
             raise CannotRun("namespaces need root: run it with sudo")
         for name, folder in PROGRAMS.items():
@@ -216,8 +216,9 @@ class Lab:
                 raise CannotRun(f"there is no {folder}/{name} in {build}: run make, or name the build folder with --build")
         if not pathlib.Path("/dev/net/tun").exists():
             raise CannotRun("there is no /dev/net/tun: modprobe tun")
-        if shutil.which("ip") is None or shutil.which("ethtool") is None:
-            raise CannotRun("ip and ethtool are missing: apt-get install iproute2 ethtool")
+        missing = [name for name in ("ip", "ethtool", *programs) if shutil.which(name) is None]
+        if missing:
+            raise CannotRun(f"not installed: {', '.join(missing)}; .ci/packages installs what is needed")
 
     def program(self, name):
         return self.build / PROGRAMS[name] / name
@@ -329,10 +330,7 @@ class Lab:
 
     def ctl(self, *words, check=True):
         """`result` of librettosctl --json; without `check` the whole reply."""
-        done = subprocess.run([
-            self.program("librettosctl"), "--json", "--socket", self.directory / "api.sock",
-            "--stats-file", self.directory / "stats", *[str(word) for word in words]],
-            capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+        done = self._run_ctl("--json", *words)
         try:
             reply = json.loads(done.stdout)
         except json.JSONDecodeError:
@@ -345,9 +343,12 @@ class Lab:
 
     def ctl_text(self, *words):
         """What an operator sees."""
+        return self._run_ctl(*words).stdout
+
+    def _run_ctl(self, *words):
         return subprocess.run([
             self.program("librettosctl"), "--socket", self.directory / "api.sock", "--stats-file", self.directory / "stats",
-            *[str(word) for word in words]], capture_output=True, text=True, timeout=PATIENCE_S, check=False).stdout
+            *[str(word) for word in words]], capture_output=True, text=True, check=False)  # it ends by itself, --timeout
 
     def guest_state(self, name):
         return next((guest["state"] for guest in self.ctl("guests") if guest["name"] == name), None)
