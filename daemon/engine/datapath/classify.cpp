@@ -16,8 +16,10 @@ Classifier::~Classifier() = default;
 
 Verdict Classifier::from_wire(std::span<std::uint8_t const> frame, std::size_t frame_bytes, std::uint64_t now_us) {
     frame_bytes = std::max(frame_bytes, frame.size());
-    if (auto const verdict = fast_path::from_wire(directory_, frame, frame_bytes)) {
-        return *verdict;
+    if (Slot const slot = fast_path::from_wire(directory_, frame, frame_bytes); slot != wire_slot) {
+        Verdict verdict;
+        verdict.slot = slot;
+        return verdict;
     }
     return state_->from_wire(frame, frame_bytes, now_us);
 }
@@ -25,8 +27,11 @@ Verdict Classifier::from_wire(std::span<std::uint8_t const> frame, std::size_t f
 Verdict Classifier::from_guest(Slot from, std::span<std::uint8_t const> frame, lvif_record const& offload,
                                std::uint64_t now_us) {
     std::size_t const frame_bytes = std::max<std::size_t>(offload.length, frame.size());
-    if (auto const verdict = fast_path::from_guest(directory_, from, frame, frame_bytes, offload)) {
-        return *verdict;
+    if (auto const slot = fast_path::from_guest(directory_, from, frame, frame_bytes, offload)) {
+        Verdict verdict;
+        verdict.slot = *slot;
+        verdict.to_wire = *slot == wire_slot;
+        return verdict;
     }
     return state_->from_guest(from, frame, frame_bytes, offload, now_us);
 }

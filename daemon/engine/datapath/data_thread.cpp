@@ -52,7 +52,8 @@ DataThread::DataThread(DataThreadSetup const& setup, NetworkIdentity const& netw
       guests_(max_slots, nullptr),
       large_frame_(new std::uint8_t[LVIF_MAX_FRAME_BYTES + 1U]),
       acknowledge_fd_(acknowledge_fd) {
-    buffer_room_ = rte_pktmbuf_data_room_size(setup.pool) - RTE_PKTMBUF_HEADROOM;
+    // Frames are copied in pieces of 16 bytes.
+    buffer_room_ = (rte_pktmbuf_data_room_size(setup.pool) - RTE_PKTMBUF_HEADROOM) & ~15U;
     segment_.reset(new std::uint8_t[buffer_room_]);
     max_wire_frame_ = network.mtu_bytes + RTE_ETHER_HDR_LEN;
     polled_.reserve(max_slots * LVIF_MAX_QUEUES);

@@ -109,6 +109,8 @@ class DataThread {
     // wire_path.cpp
     bool from_wire();
     void judge_wire_batch(std::span<rte_mbuf* const> batch);
+    void judge_by_all_rules(rte_mbuf& buffer);
+    static Frame received(rte_mbuf& buffer);
     void act(Verdict const& verdict, Frame& frame);
     void from_wire_to_guest(Slot slot, Frame& frame);
     static bool has_vlan_tag(Frame const& frame);
@@ -126,6 +128,7 @@ class DataThread {
     bool from_guests();
     bool serve(GuestQueue& queue);
     void handle(GuestQueue& queue, RingConsumer::Frame const& in);
+    bool handle_by_all_rules(GuestQueue& queue, Frame& frame);
     void to_wire(Guest& from, rte_mbuf* buffer, Frame& frame);
     void segments_to_wire(Guest& from, Frame const& frame);
     void to_guest(Slot slot, Frame& frame);

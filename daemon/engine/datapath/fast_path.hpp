@@ -8,7 +8,6 @@
 
 #include <librettos/frame_ring.h>
 
-#include "daemon/engine/datapath/classify.hpp"
 #include "daemon/engine/datapath/directory.hpp"
 #include "daemon/engine/datapath/headers.hpp"
 
@@ -47,33 +46,24 @@ inline bool read(std::span<std::uint8_t const> frame, std::size_t frame_bytes, I
     return true;
 }
 
-inline Verdict to_slot(Slot slot) {
-    Verdict verdict;
-    verdict.slot = slot;
-    return verdict;
-}
-
-inline std::optional<Verdict> from_wire(Directory const& directory, std::span<std::uint8_t const> frame,
-                                        std::size_t frame_bytes) {
+// The guest that a frame from the wire is for; wire_slot: the complete rules decide. (A number and not a Verdict: that
+// is put together in memory byte by byte, and reading it back as one word waits for the stores.)
+inline Slot from_wire(Directory const& directory, std::span<std::uint8_t const> frame, std::size_t frame_bytes) {
     Ipv4Frame ip;
     if (directory.network().vlan != 0 || !read(frame, frame_bytes, ip)) {
-        return std::nullopt;
+        return wire_slot;
     }
     std::uint64_t const mac = mac_key(frame.data());
     if (mac == directory.network_mac_key()) {
         if (ip.destination != directory.network().ipv4) {
-            return std::nullopt;
+            return wire_slot;
         }
         std::uint32_t const entry =
             ip.tcp ? directory.tcp_entry(ip.destination_port) : directory.udp_entry(ip.destination_port);
-        Slot const slot = directory.owner(entry).slot;
-        return slot != wire_slot ? std::optional(to_slot(slot)) : std::nullopt;
+        return directory.owner(entry).slot;
     }
     Slot const slot = directory.dedicated_by_mac_key(mac);
-    if (slot == wire_slot || directory.guest(slot).ipv4 != ip.destination) {
-        return std::nullopt;
-    }
-    return to_slot(slot);
+    return slot == wire_slot || directory.guest(slot).ipv4 != ip.destination ? wire_slot : slot;
 }
 
 inline bool checksum_offload_fits(bool tcp, std::size_t frame_bytes, lvif_record const& offload) {
@@ -81,8 +71,9 @@ inline bool checksum_offload_fits(bool tcp, std::size_t frame_bytes, lvif_record
     return offload.csum_start == ports_at && offload.csum_offset == field && frame_bytes >= ports_at + field + 2;
 }
 
-inline std::optional<Verdict> from_guest(Directory const& directory, Slot from, std::span<std::uint8_t const> frame,
-                                         std::size_t frame_bytes, lvif_record const& offload) {
+// Where a guest's frame goes: to this slot, to the wire (wire_slot), or nullopt: the complete rules decide.
+inline std::optional<Slot> from_guest(Directory const& directory, Slot from, std::span<std::uint8_t const> frame,
+                                      std::size_t frame_bytes, lvif_record const& offload) {
     Ipv4Frame ip;
     if ((offload.flags & ~(LVIF_CSUM_PARTIAL | LVIF_CSUM_OK)) != 0 || !read(frame, frame_bytes, ip)) {
         return std::nullopt;
@@ -109,14 +100,12 @@ inline std::optional<Verdict> from_guest(Directory const& directory, Slot from, 
     }
     Slot const local = directory.dedicated_by_mac_key(to_mac);
     if (local == wire_slot) {
-        Verdict verdict;
-        verdict.to_wire = true;
-        return verdict;
+        return wire_slot;
     }
     if (local == from || directory.guest(local).ipv4 != ip.destination) {
         return std::nullopt;
     }
-    return to_slot(local);
+    return local;
 }
 
 }  // namespace librettos::fast_path

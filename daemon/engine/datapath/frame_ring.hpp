@@ -10,6 +10,7 @@
 //     for each ring: publish();    full_fence();    for each ring: if (consumer_sleeps()) notify
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <bit>
 #include <cstddef>
@@ -40,7 +41,14 @@ inline void copy_frame(std::byte* to, std::byte const* from, std::uint32_t lengt
         std::memset(to + length, 0, (16 - (length & 15U)) & 15U);
         return;
     }
-    for (std::uint32_t at = 0; at < whole; at += 16) {
+    std::uint32_t at = 0;
+    for (; at + 64 <= whole; at += 64) {
+        copy16(to + at, from + at);
+        copy16(to + at + 16, from + at + 16);
+        copy16(to + at + 32, from + at + 32);
+        copy16(to + at + 48, from + at + 48);
+    }
+    for (; at < whole; at += 16) {
         copy16(to + at, from + at);
     }
     if (whole == length) {
@@ -237,12 +245,12 @@ class RingConsumer : public RingEnd {
         if (head_ == tail_) {
             return false;
         }
-        std::memcpy(&frame.record, place(), sizeof frame.record);
+        frame.record = read_record();
         if (frame.record.flags == LVIF_PAD) {
             if (!skip_pad(frame.record) || head_ == tail_) {
                 return false;
             }
-            std::memcpy(&frame.record, place(), sizeof frame.record);
+            frame.record = read_record();
         }
         std::uint64_t const need = lvif_record_bytes(frame.record.length);
         if (frame.record.length < LVIF_MIN_FRAME_BYTES || frame.record.length > max_frame() || need > head_ - tail_ ||
@@ -280,6 +288,14 @@ class RingConsumer : public RingEnd {
 
     std::byte const* place() const noexcept { return data_ + (tail_ & mask_); }
     std::uint64_t to_end() const noexcept { return capacity() - (tail_ & mask_); }
+
+    // Each word once, whatever the compiler makes of its uses.
+    lvif_record read_record() const noexcept {
+        auto const* const words = reinterpret_cast<std::uint64_t const*>(place());
+        std::array<std::uint64_t, 2> const copy{__atomic_load_n(words, __ATOMIC_RELAXED),
+                                                __atomic_load_n(words + 1, __ATOMIC_RELAXED)};
+        return std::bit_cast<lvif_record>(copy);
+    }
 
     // A PAD fills the end of the data exactly.
     bool skip_pad(lvif_record const& record) noexcept {

@@ -8,6 +8,7 @@
 
 #include "daemon/engine/datapath/checksum.hpp"
 #include "daemon/engine/datapath/data_thread.hpp"
+#include "daemon/engine/datapath/fast_path.hpp"
 #include "daemon/engine/datapath/flow_hash.hpp"
 #include "daemon/engine/datapath/segment.hpp"
 
@@ -91,6 +92,8 @@ bool DataThread::serve(GuestQueue& queue) {
     RateLimiter& limiter = queue.guest->limiter;
     bool const limited = limiter.active();
     RingConsumer::Frame in;
+    std::uint32_t frames = 0;
+    std::uint64_t bytes = 0;
     for (std::uint32_t i = 0; i < guest_burst && send_space() >= max_segments; ++i) {
         if (std::uint64_t const wait_until_ns = limited ? limiter.wait_until_ns(now_ns_) : 0; wait_until_ns != 0) {
             counters_.add(queue.guest->slot, Counter::throttled);
@@ -105,8 +108,12 @@ bool DataThread::serve(GuestQueue& queue) {
         if (limited) {
             limiter.charge(now_ns_, frames_on_wire(in.record), in.record.length);
         }
+        ++frames;
+        bytes += in.record.length;
         handle(queue, in);
     }
+    counters_.add(queue.guest->slot, Counter::from_guest_frames, frames);
+    counters_.add(queue.guest->slot, Counter::from_guest_bytes, bytes);
     if (queue.from_guest.broken()) {
         report_broken(queue, "broken record in tx ring");
     }
@@ -116,24 +123,44 @@ bool DataThread::serve(GuestQueue& queue) {
 
 void DataThread::handle(GuestQueue& queue, RingConsumer::Frame const& in) {
     Guest& guest = *queue.guest;
-    Frame frame{large_frame_.get(), in.record.length, in.record};
+    std::uint32_t const length = in.record.length;
+    std::uint8_t* bytes = large_frame_.get();
     rte_mbuf* buffer = nullptr;
-    if (frame.length <= buffer_room_) {
+    if (length <= buffer_room_) {
         buffer = take_spare();
         if (buffer == nullptr) {
             counters_.add(guest.slot, Counter::drop_no_memory);
             return;
         }
-        frame.bytes = rte_pktmbuf_mtod(buffer, std::uint8_t*);
+        bytes = rte_pktmbuf_mtod(buffer, std::uint8_t*);
     }
-    std::memcpy(frame.bytes, in.bytes, frame.length);
-    counters_.add(guest.slot, Counter::from_guest_frames);
-    counters_.add(guest.slot, Counter::from_guest_bytes, frame.length);
+    ring_detail::copy_frame(reinterpret_cast<std::byte*>(bytes), in.bytes, length);
+    if (in.record.flags == 0 && buffer != nullptr && length <= max_wire_frame_) {
+        auto const slot = fast_path::from_guest(directory_, guest.slot, {bytes, length}, length, in.record);
+        if (slot && *slot == wire_slot) {
+            buffer->data_len = static_cast<std::uint16_t>(length);
+            buffer->pkt_len = length;
+            queue_for_wire(buffer, guest.slot);
+            return;
+        }
+    }
+    Frame frame{bytes, length, in.record};
+    if (handle_by_all_rules(queue, frame)) {
+        to_wire(guest, buffer, frame);
+    } else if (buffer != nullptr) {
+        mine_.spare[mine_.spares++] = buffer;
+    }
+}
 
-    Verdict verdict{.drop = Counter::drop_bad_offload};
-    if ((frame.record.flags & ~allowed_tx_flags(guest.features)) == 0) {
-        verdict = classifier_.from_guest(guest.slot, {frame.bytes, frame.length}, frame.record, now_ns_ / 1000);
+// true: to the wire as well.
+bool DataThread::handle_by_all_rules(GuestQueue& queue, Frame& frame) {
+    Guest& guest = *queue.guest;
+    if ((frame.record.flags & ~allowed_tx_flags(guest.features)) != 0) {
+        counters_.add(guest.slot, Counter::drop_bad_offload);
+        return false;
     }
+    Verdict const verdict =
+        classifier_.from_guest(guest.slot, {frame.bytes, frame.length}, frame.record, now_ns_ / 1000);
     if (verdict.drop != Counter::none) {
         counters_.add(guest.slot, verdict.drop);
     }
@@ -151,11 +178,7 @@ void DataThread::handle(GuestQueue& queue, RingConsumer::Frame const& in) {
             to_guest(target, frame);
         }
     }
-    if (verdict.to_wire) {
-        to_wire(guest, buffer, frame);
-    } else if (buffer != nullptr) {
-        mine_.spare[mine_.spares++] = buffer;
-    }
+    return verdict.to_wire;
 }
 
 // Takes `buffer`, which holds the frame unless that is a large one.
@@ -270,8 +293,8 @@ bool DataThread::put(GuestQueue& queue, std::uint8_t const* bytes, std::uint32_t
             report_broken(queue, "broken rx ring");
         }
     } else {
-        counters_.add(slot, Counter::to_guest_frames);
-        counters_.add(slot, Counter::to_guest_bytes, length);
+        ++queue.put_frames;
+        queue.put_bytes += length;
         queue.growing.close();
         touch(queue);
         return true;
@@ -298,7 +321,7 @@ void DataThread::put_segment(GuestQueue& queue, Frame& frame) {
         if (queue.to_guest.extend(growing.frame_bytes(), payload, grown.headers(), grown.record())) {
             growing = grown;
             counters_.add(queue.guest->slot, Counter::coalesced_frames);
-            counters_.add(queue.guest->slot, Counter::to_guest_bytes, payload.size());
+            queue.put_bytes += payload.size();
             return;
         }
     }
@@ -411,6 +434,12 @@ void DataThread::publish_rings() {
     for (GuestQueue* const queue : touched_) {
         queue->touched = false;
         queue->growing.close();
+        if (queue->put_frames != 0) {
+            counters_.add(queue->guest->slot, Counter::to_guest_frames, queue->put_frames);
+            counters_.add(queue->guest->slot, Counter::to_guest_bytes, queue->put_bytes);
+            queue->put_frames = 0;
+            queue->put_bytes = 0;
+        }
         if ((queue->published_to_guest && queue->to_guest.consumer_sleeps()) ||
             (queue->published_from_guest && queue->from_guest.producer_waits())) {
             queue->event->notify();

@@ -33,14 +33,16 @@ struct GuestQueue {
         broken,     // not served any more
     };
     Service service = Service::asleep;
-    GrowingFrame growing{};           // the frame put last in this turn, when segments can be appended
-    bool touched = false;             // something to publish at the end of the turn
+    bool touched = false;             // something to publish or count at the end of the turn
     bool published_to_guest = false;  // in this turn's publish_rings()
     bool published_from_guest = false;
+    std::uint32_t put_frames = 0;  // in this turn
+    std::uint64_t put_bytes = 0;
     std::uint32_t idle_turns = 0;       // polls in a row that found nothing
     std::uint32_t empty_doorbells = 0;  // in the present second
     std::uint64_t empty_since_ns = 0;
     std::uint64_t wake_ns = 0;
+    GrowingFrame growing{};  // the frame put last in this turn, when segments can be appended
 };
 
 struct Guest {

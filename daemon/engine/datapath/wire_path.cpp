@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "daemon/engine/datapath/data_thread.hpp"
+#include "daemon/engine/datapath/fast_path.hpp"
 
 namespace librettos {
 
@@ -55,46 +56,54 @@ bool DataThread::from_wire() {
     return true;
 }
 
-// Two passes: the verdicts first, with the places in the rings fetched, then the copies. What a verdict refers to in
-// the classifier is acted on at once.
+// Two passes: first whom the plain frames are for, with the places in the rings fetched meanwhile; then the copies. All
+// other frames are dealt with in the first pass.
 void DataThread::judge_wire_batch(std::span<rte_mbuf* const> buffers) {
-    std::array<Verdict, batch> verdicts;
+    std::array<Slot, batch> slots;
     std::uint64_t bytes = 0;
-    std::uint64_t const now_us = now_ns_ / 1000;
     for (rte_mbuf* const buffer : buffers) {
         rte_prefetch0(rte_pktmbuf_mtod(buffer, void*));
     }
     for (std::size_t i = 0; i < buffers.size(); ++i) {
         rte_mbuf* const buffer = buffers[i];
         bytes += buffer->pkt_len;
-        Verdict& verdict = verdicts[i];
-        if (buffer->nb_segs != 1) {
-            verdict = Verdict{.drop = Counter::drop_too_long};
-            continue;
-        }
-        Frame frame{rte_pktmbuf_mtod(buffer, std::uint8_t*), buffer->data_len, lvif_record{}};
-        verdict = classifier_.from_wire({frame.bytes, frame.length}, frame.length, now_us);
-        if (verdict.reply || verdict.to_targets || verdict.hold || verdict.released) {
-            act(verdict, frame);
-            verdict.slot = wire_slot;
-        } else if (Guest const* const guest = guests_[verdict.slot]; guest != nullptr) {
-            guest->queues[0].to_guest.prefetch();
+        std::span<std::uint8_t const> const frame{rte_pktmbuf_mtod(buffer, std::uint8_t const*), buffer->data_len};
+        slots[i] = fast_path::from_wire(directory_, frame, buffer->pkt_len);
+        if (slots[i] == wire_slot || buffer->nb_segs != 1) {
+            slots[i] = wire_slot;
+            judge_by_all_rules(*buffer);
+        } else {
+            guests_[slots[i]]->queues[0].to_guest.prefetch();
         }
     }
     for (std::size_t i = 0; i < buffers.size(); ++i) {
-        if (verdicts[i].drop != Counter::none) {
-            counters_.add(wire_slot, verdicts[i].drop);
-        } else if (verdicts[i].slot != wire_slot) {
-            rte_mbuf* const buffer = buffers[i];
-            Frame frame{rte_pktmbuf_mtod(buffer, std::uint8_t*), buffer->data_len, lvif_record{}};
-            if ((buffer->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD) {
-                frame.record.flags = LVIF_CSUM_OK;
-            }
-            from_wire_to_guest(verdicts[i].slot, frame);
+        if (slots[i] != wire_slot) {
+            Frame frame = received(*buffers[i]);
+            to_guest(slots[i], frame);
         }
     }
     counters_.add(wire_slot, Counter::wire_rx_frames, buffers.size());
     counters_.add(wire_slot, Counter::wire_rx_bytes, bytes);
+}
+
+DataThread::Frame DataThread::received(rte_mbuf& buffer) {
+    bool const checked = (buffer.ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD;
+    lvif_record record{};
+    record.flags = checked ? LVIF_CSUM_OK : 0;
+    return {rte_pktmbuf_mtod(&buffer, std::uint8_t*), buffer.data_len, record};
+}
+
+void DataThread::judge_by_all_rules(rte_mbuf& buffer) {
+    if (buffer.nb_segs != 1) {
+        counters_.add(wire_slot, Counter::drop_too_long);
+        return;
+    }
+    Frame frame = received(buffer);
+    Verdict const verdict = classifier_.from_wire({frame.bytes, frame.length}, frame.length, now_ns_ / 1000);
+    if (verdict.drop != Counter::none) {
+        counters_.add(wire_slot, verdict.drop);
+    }
+    act(verdict, frame);
 }
 
 void DataThread::act(Verdict const& verdict, Frame& frame) {
