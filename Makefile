@@ -22,7 +22,7 @@ packages: ## install the Debian packages that are missing (as root or through su
 
 demo: packages ## nginx, redis and others on one IP address, and a server that is killed: build/demo.json
 	@$(MAKE) --no-print-directory release
-	@$(as_root) python3 tests/smoke/demo.py
+	@$(as_root) python3 -B tests/smoke/demo.py
 
 test: packages ## all tests, then the unit tests once more with sanitizers
 	@$(MAKE) --no-print-directory release

@@ -74,7 +74,7 @@ class Demo:
         try:
             function()
         except (lab.Failure, OSError) as failure:
-            self.screen.verdict(False, str(failure).splitlines()[0])
+            self.screen.verdict(False, (str(failure) or type(failure).__name__).splitlines()[0])
             self.screen.output(self.lab.report(6))
         missing = [name for name in names if name not in {result["name"] for result in self.results}]
         self.results += [{"name": name, "ok": False, "figure": None, "unit": ""} for name in missing]
