@@ -13,6 +13,7 @@
 #include <stdexcept>
 
 #include "guest-frontend/linux/lvif.hpp"
+#include "guest-frontend/linux/socket_dump.hpp"
 
 namespace librettos::guest {
 
@@ -22,6 +23,7 @@ constexpr std::uint32_t longest_gso_frame = 65000;  // below LVIF_MAX_FRAME_BYTE
 constexpr std::uint32_t frame_margin = 64;
 constexpr auto link_message_wait = std::chrono::seconds(1);
 constexpr auto kill_after = std::chrono::seconds(5);
+constexpr auto longest_linger = std::chrono::seconds(5);
 
 // lvif_environment::quiesce gets the hypervisor connection, not the pump; a process is one guest and has one pump.
 FramePump* the_pump = nullptr;
@@ -98,7 +100,7 @@ int Guest::run() {
             follow_device();
         }
         wait_for_something();
-        if (take_signals()) {
+        if (take_signals() && !lingers()) {
             return hypervisor_gone_   ? exit_hypervisor_gone
                    : end_signal_ != 0 ? 128 + end_signal_
                                       : programs_.exit_status();
@@ -200,8 +202,8 @@ int Guest::wait_milliseconds() const {
         std::uint64_t const now = now_us(hypervisor_);
         wait_ms = std::min(wait_ms, next_us_ > now ? (next_us_ - now + 999) / 1000 : 0);
     }
-    constexpr std::uint64_t longest_ms = 3'600'000;
-    return wait_ms == UINT64_MAX ? -1 : static_cast<int>(std::min(wait_ms, longest_ms));
+    std::uint64_t const longest_ms = linger_until_ ? 20 : 3'600'000;
+    return wait_ms == UINT64_MAX && !linger_until_ ? -1 : static_cast<int>(std::min(wait_ms, longest_ms));
 }
 
 void Guest::wait_for_something() {
@@ -235,12 +237,28 @@ bool Guest::take_signals() {
             end_signal_ = number;
             return true;
         }
+        if (linger_until_) {
+            linger_until_ = Clock::now();
+            continue;
+        }
         // The terminal has signalled the programs itself.
         if (signal.ssi_code != SI_KERNEL) {
             programs_.forward(number);
         }
     }
     return programs_.reap();
+}
+
+// The programs have ended; what they sent last may still be on its way. The kernel delivers it as long as there is an
+// interface, so that stays until all is acknowledged, but not for a peer that does not answer.
+bool Guest::lingers() {
+    if (hypervisor_gone_ || end_signal_ != 0) {
+        return false;
+    }
+    if (!linger_until_) {
+        linger_until_ = Clock::now() + longest_linger;
+    }
+    return Clock::now() < *linger_until_ && SocketDump().data_left_behind();
 }
 
 void Guest::take_store_events() {

@@ -52,6 +52,7 @@ class Guest {
     void wait_for_something();
     // true: all programs have ended, or none was started and none shall be.
     bool take_signals();
+    bool lingers();
     void take_store_events();
     void hypervisor_is_gone();
 
@@ -72,6 +73,7 @@ class Guest {
     Clock::time_point give_up_ = Clock::time_point::max();       // waiting for a server
     Clock::time_point start_anyway_ = Clock::time_point::max();  // without a link message
     Clock::time_point kill_ = Clock::time_point::max();          // after SIGTERM, hypervisor gone
+    std::optional<Clock::time_point> linger_until_;              // since the programs have ended
     bool hypervisor_gone_ = false;
     int end_signal_ = 0;  // before the programs were started
 };

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/inet_diag.h>
 #include <linux/sock_diag.h>
+#include <netinet/tcp.h>
 #include <netlink/msg.h>
 #include <netlink/netlink.h>
 #include <netlink/socket.h>
@@ -21,6 +22,11 @@ namespace librettos::guest {
 
 namespace {
 
+constexpr std::uint32_t all_states = ~0u;
+
+// The states of a socket that its program has closed and whose end is not acknowledged yet.
+constexpr std::uint32_t closing_states = 1u << TCP_FIN_WAIT1 | 1u << TCP_LAST_ACK | 1u << TCP_CLOSING;
+
 int take_socket(nl_msg* message, void* ports) {
     nlmsghdr* header = nlmsg_hdr(message);
     if (header->nlmsg_type != SOCK_DIAG_BY_FAMILY || nlmsg_datalen(header) < static_cast<int>(sizeof(inet_diag_msg))) {
@@ -36,11 +42,11 @@ int take_socket(nl_msg* message, void* ports) {
     return NL_OK;
 }
 
-void dump(nl_sock* netlink, std::uint8_t family, Protocol protocol, PortSet& ports) {
+void dump(nl_sock* netlink, std::uint8_t family, Protocol protocol, std::uint32_t states, PortSet& ports) {
     inet_diag_req_v2 request{};
     request.sdiag_family = family;
     request.sdiag_protocol = static_cast<std::uint8_t>(protocol);
-    request.idiag_states = ~0u;
+    request.idiag_states = states;
     nl_socket_modify_cb(netlink, NL_CB_VALID, NL_CB_CUSTOM, take_socket, &ports);
     int result = nl_send_simple(netlink, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &request, sizeof request);
     if (result >= 0) {
@@ -72,10 +78,17 @@ SocketDump::~SocketDump() {
 UsedPorts SocketDump::used_ports() {
     UsedPorts used;
     for (std::uint8_t const family : {std::uint8_t{AF_INET}, std::uint8_t{AF_INET6}}) {
-        dump(netlink_, family, Protocol::tcp, used.tcp);
-        dump(netlink_, family, Protocol::udp, used.udp);
+        dump(netlink_, family, Protocol::tcp, all_states, used.tcp);
+        dump(netlink_, family, Protocol::udp, all_states, used.udp);
     }
     return used;
+}
+
+bool SocketDump::data_left_behind() {
+    PortSet closing;
+    dump(netlink_, AF_INET, Protocol::tcp, closing_states, closing);
+    dump(netlink_, AF_INET6, Protocol::tcp, closing_states, closing);
+    return closing.any();
 }
 
 std::string socket_counters() {

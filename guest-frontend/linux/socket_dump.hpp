@@ -33,6 +33,9 @@ class SocketDump {
     // Costs a walk over the kernel's socket tables, which all namespaces share: milliseconds on a big machine.
     UsedPorts used_ports();
 
+    // Whether TCP connections that their program has closed still have bytes, or their end, to be acknowledged.
+    bool data_left_behind();
+
   private:
     nl_sock* netlink_;
 };

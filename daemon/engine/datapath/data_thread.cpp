@@ -25,11 +25,15 @@ constexpr std::uint64_t mute_ns = 10'000'000;
 constexpr std::uint64_t ns_per_ms = 1'000'000;
 
 // lint: not per frame: at start, for a new guest and at the end of a mute; fails only when the kernel has no memory
-void watch(int epoll_fd, int fd, void* tag) {
+bool try_watch(int epoll_fd, int fd, void* tag) noexcept {
     epoll_event event{};
     event.events = EPOLLIN;
     event.data.ptr = tag;
-    if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0) {
+    return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+void watch(int epoll_fd, int fd, void* tag) {
+    if (!try_watch(epoll_fd, fd, tag)) {
         throw std::system_error(errno, std::generic_category(), "watch a descriptor of the data path");
     }
 }
@@ -186,8 +190,11 @@ void DataThread::add(Guest& guest) {
     directory_.add(guest.slot, guest.identity);
     for (GuestQueue& queue : guest.queues) {
         if (queue.thread == setup_.index) {
-            watch(epoll_fd_, queue.event->fd(), &queue);
-            start_polling(queue);
+            if (try_watch(epoll_fd_, queue.event->fd(), &queue)) {
+                start_polling(queue);
+            } else {
+                report_broken(queue, "event channel cannot be watched");
+            }
         }
     }
 }
@@ -291,11 +298,13 @@ void DataThread::wake_due() {
             ++i;
             continue;
         }
+        if (queue.service == GuestQueue::Service::muted && !try_watch(epoll_fd_, queue.event->fd(), &queue)) {
+            queue.wake_ns = now_ns_ + mute_ns;
+            ++i;
+            continue;
+        }
         waiting_[i] = waiting_.back();
         waiting_.pop_back();
-        if (queue.service == GuestQueue::Service::muted) {
-            watch(epoll_fd_, queue.event->fd(), &queue);
-        }
         if (queue.service != GuestQueue::Service::broken) {
             start_polling(queue);
         }

@@ -74,6 +74,24 @@ TEST_F(TwoGuests, TalkOverTheRings) {
     EXPECT_TRUE(std::filesystem::is_empty("/run/netns")) << "namespaces are removed";
 }
 
+TEST_F(TwoGuests, DeliverWhatAProgramSentLast) {
+    plug_in();
+    auto& server = run(0, {"tcp4", "bind", "0.0.0.0", "8080", "listen", "accept", "wait", "receive", "400000"});
+    server.line();
+    EXPECT_EQ(server.line(), "bind ok 8080");
+    EXPECT_EQ(server.line(), "listen ok 8080");
+    auto& client = run(1, {"tcp4", "connect", "192.0.2.10", "8080", "send", "400000"});
+    client.line();
+    EXPECT_EQ(client.line().substr(0, 10), "connect ok");
+    EXPECT_EQ(client.line().substr(0, 7), "send ok") << "most of it still in the kernel, since nobody reads yet";
+    EXPECT_EQ(server.line(), "accept ok 8080");
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));  // for the client's program to be gone
+    server.go_on();
+    EXPECT_EQ(server.line(), "receive ok 8080");
+    EXPECT_EQ(client.wait(), 0);
+    EXPECT_EQ(server.wait(), 0);
+}
+
 TEST_F(TwoGuests, ShareOnePortmap) {
     plug_in();
     auto& first = run(0, {"tcp4", "bind", "0.0.0.0", "8080", "wait", "close", "wait"});
