@@ -184,7 +184,7 @@ void check_patterns(std::vector<std::string> const& patterns, std::string const&
 }
 
 void check_buffers(Config const& config, SourceMap const& source) {
-    Config::Port const& port = config.port;
+    PortOptions const& port = config.port;
     // Per queue: both descriptor rings full, two bursts in flight and one cache per data thread.
     constexpr std::uint64_t per_thread_extra = 2048;
     std::uint64_t const least_buffers = config.data.threads * (2ULL * port.descriptors + per_thread_extra);

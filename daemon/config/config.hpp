@@ -11,6 +11,8 @@
 #include <string_view>
 #include <vector>
 
+#include "drivers/nic/port_options.hpp"
+
 namespace librettos {
 
 inline constexpr char default_config_path[] = "/etc/librettos/netserver.toml";
@@ -25,16 +27,7 @@ struct Config {
     std::string hypervisor = "local";  // "local" (or "xen" once it is built)
     std::string hypervisor_socket = "/run/librettos/hypervisor.sock";
 
-    struct Port {
-        std::string device;            // "net_af_packet0,iface=eth1", "net_tap0,iface=lvif0", "0000:03:00.0"
-        std::vector<std::string> eal;  // more EAL arguments
-        bool huge_pages = false;
-        std::uint32_t memory_mib = 256;
-        std::uint16_t mtu_bytes = 1500;    // 1280 .. 9000
-        std::uint32_t buffers = 16384;     // mbufs
-        std::uint16_t descriptors = 1024;  // per queue
-        bool promiscuous = false;
-    } port;
+    PortOptions port;
 
     struct Network {
         std::string mac;  // of the shared address; empty: the port's

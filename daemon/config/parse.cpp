@@ -218,7 +218,7 @@ class TableReader {
     std::vector<std::string_view> known_;
 };
 
-void read_port(TableReader table, Config::Port& port) {
+void read_port(TableReader table, PortOptions& port) {
     table.read("device", port.device);
     table.read("eal", port.eal);
     table.read("huge_pages", port.huge_pages);

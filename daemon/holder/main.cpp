@@ -27,8 +27,8 @@ Config read_config(Options const& options) {
 int hold(Options const& options, Config const& config) {
     set_up_logging(options.log_level.empty() ? config.log.level : options.log_level, "");
     Holder::block_signals();
-    Eal const eal(config);
-    Port port(config, eal);
+    Eal const eal(config.port);
+    Port port(config.port, config.data.threads, eal);
     return Holder({options.config_path, options.log_level}, config, port).run();
 }
 

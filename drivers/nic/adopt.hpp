@@ -2,7 +2,7 @@
 // What a forked engine does before it touches the port that its parent set up.
 #pragma once
 
-#include "daemon/engine/boot.hpp"
+#include "drivers/nic/port_description.hpp"
 
 namespace librettos {
 

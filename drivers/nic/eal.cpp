@@ -39,17 +39,17 @@ std::string lcore_map() {
 
 }  // namespace
 
-std::vector<std::string> eal_arguments(Config const& config) {
-    Device const device(config.port.device);
+std::vector<std::string> eal_arguments(PortOptions const& port) {
+    Device const device(port.device);
     std::vector<std::string> arguments{"librettos-netserver", "--no-telemetry", "--lcores=" + lcore_map(), "-m",
-                                       std::to_string(config.port.memory_mib)};
-    if (config.port.huge_pages) {
+                                       std::to_string(port.memory_mib)};
+    if (port.huge_pages) {
         arguments.emplace_back("--in-memory");  // no files left in hugetlbfs, several servers on one machine
     } else {
         arguments.insert(arguments.end(), {"--no-huge", "--no-shconf"});
     }
     // With huge pages DPDK chooses: uio needs physical addresses.
-    if (!config.port.huge_pages || !device.pci) {
+    if (!port.huge_pages || !device.pci) {
         arguments.emplace_back("--iova-mode=va");
     }
     if (device.pci) {
@@ -57,7 +57,7 @@ std::vector<std::string> eal_arguments(Config const& config) {
     } else {
         arguments.insert(arguments.end(), {"--no-pci", "--vdev=" + device.text});
     }
-    arguments.insert(arguments.end(), config.port.eal.begin(), config.port.eal.end());
+    arguments.insert(arguments.end(), port.eal.begin(), port.eal.end());
     return arguments;
 }
 
@@ -85,10 +85,10 @@ bool eal_memory_survives_fork() {
     return shared;
 }
 
-Eal::Eal(Config const& config) : fds_before_(open_fds()) {
-    require_nic_prerequisites(config.port);
+Eal::Eal(PortOptions const& port) : fds_before_(open_fds()) {
+    require_nic_prerequisites(port);
     route_eal_log();
-    std::vector<std::string> arguments = eal_arguments(config);
+    std::vector<std::string> arguments = eal_arguments(port);
     std::vector<char*> argv;
     for (auto& argument : arguments) {
         argv.push_back(argument.data());

@@ -6,12 +6,12 @@
 #include <string>
 #include <vector>
 
-#include "daemon/config/config.hpp"
+#include "drivers/nic/port_options.hpp"
 
 namespace librettos {
 
 // The arguments for rte_eal_init, program name first.
-std::vector<std::string> eal_arguments(Config const& config);
+std::vector<std::string> eal_arguments(PortOptions const& port);
 
 // True when a forked child's writes to DPDK memory are seen here. EAL must be up. Where memfd_create fails
 // DPDK maps its memory privately without a word, and the engine would work on a copy of its own.
@@ -20,7 +20,7 @@ bool eal_memory_survives_fork();
 // One per process. Throws NicError with what is missing and the command that mends it.
 class Eal {
   public:
-    explicit Eal(Config const& config);
+    explicit Eal(PortOptions const& port);
     ~Eal();
     Eal(Eal const&) = delete;
     Eal& operator=(Eal const&) = delete;

@@ -103,12 +103,12 @@ rte_ether_addr ether_address(std::array<std::uint8_t, 6> const& mac) {
 
 }  // namespace
 
-Port::Port(Config const& config, Eal const& eal) {
-    Device const device(config.port.device);
+Port::Port(PortOptions const& options, std::uint16_t queues, Eal const& eal) {
+    Device const device(options.device);
     if (int const error = rte_eth_dev_get_port_by_name(device.name.c_str(), &description_.port_id); error != 0) {
-        fail("DPDK made no port of \"" + config.port.device + "\"; is its driver installed (librte-net-*)?", error);
+        fail("DPDK made no port of \"" + options.device + "\"; is its driver installed (librte-net-*)?", error);
     }
-    description_.device = config.port.device;
+    description_.device = options.device;
     if (mtu_is_the_interfaces(device.driver) || device.driver == "net_af_xdp") {
         interface_ = device.argument("iface");
     }
@@ -117,10 +117,10 @@ Port::Port(Config const& config, Eal const& eal) {
         if (link_changed_fd_ < 0) {
             throw std::system_error(errno, std::generic_category(), "eventfd");
         }
-        create_pool(config.port);
-        configure(config);
-        set_up_queues(config.port, eal);
-        start(config);
+        create_pool(options);
+        configure(options, queues);
+        set_up_queues(options, eal);
+        start(options);
     } catch (...) {
         close();
         throw;
@@ -142,31 +142,31 @@ void Port::close() noexcept {
     }
 }
 
-void Port::create_pool(Config::Port const& port) {
+void Port::create_pool(PortOptions const& options) {
     int const socket = std::max(0, rte_eth_dev_socket_id(description_.port_id));
-    pool_ = rte_pktmbuf_pool_create("frames", port.buffers, cache_buffers, 0, data_room_bytes(port.mtu_bytes), socket);
+    pool_ = rte_pktmbuf_pool_create("frames", options.buffers, cache_buffers, 0, data_room_bytes(options.mtu_bytes),
+                                    socket);
     if (pool_ == nullptr) {
-        fail("no room for " + std::to_string(port.buffers) + " buffers in " + std::to_string(port.memory_mib) +
+        fail("no room for " + std::to_string(options.buffers) + " buffers in " + std::to_string(options.memory_mib) +
                  " MiB; write a larger port.memory_mib or fewer port.buffers",
              rte_errno);
     }
 }
 
-void Port::configure(Config const& config) {
-    Device const device(config.port.device);
+void Port::configure(PortOptions const& options, std::uint16_t queues) {
+    Device const device(options.device);
     std::uint16_t const port = description_.port_id;
     rte_eth_dev_info const info = device_info(port);
     unsigned const most = std::min(info.max_rx_queues, info.max_tx_queues);
-    if (config.data.threads > most) {
-        throw NicError("port \"" + config.port.device + "\" has " + std::to_string(most) + " queue pair(s) for " +
-                       std::to_string(config.data.threads) + " data threads; " +
-                       queue_advice(device, config.data.threads));
+    if (queues > most) {
+        throw NicError("port \"" + options.device + "\" has " + std::to_string(most) + " queue pair(s) for " +
+                       std::to_string(queues) + " data threads; " + queue_advice(device, queues));
     }
-    std::uint16_t const mtu = config.port.mtu_bytes;
+    std::uint16_t const mtu = options.mtu_bytes;
     if (!mtu_is_the_interfaces(device.driver) &&
         (mtu > info.max_mtu || mtu + unsigned{RTE_ETHER_HDR_LEN} + RTE_ETHER_CRC_LEN > info.max_rx_pktlen)) {
         unsigned const frame_limit = info.max_rx_pktlen - RTE_ETHER_HDR_LEN - RTE_ETHER_CRC_LEN;
-        throw NicError("port \"" + config.port.device + "\" takes no MTU above " +
+        throw NicError("port \"" + options.device + "\" takes no MTU above " +
                        std::to_string(std::min<unsigned>(info.max_mtu, frame_limit)) +
                        "; write that as port.mtu_bytes, or use " + "net_af_packet for larger frames");
     }
@@ -181,19 +181,19 @@ void Port::configure(Config const& config) {
     conf.txmode.offloads = tx_wanted & info.tx_offload_capa;
     conf.intr_conf.lsc = (*info.dev_flags & RTE_ETH_DEV_INTR_LSC) != 0 ? 1 : 0;
     conf.intr_conf.rxq = device.pci ? 1 : 0;
-    if (config.data.threads > 1 && info.flow_type_rss_offloads != 0 && info.hash_key_size <= rss_key_room) {
+    if (queues > 1 && info.flow_type_rss_offloads != 0 && info.hash_key_size <= rss_key_room) {
         conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
         conf.rx_adv_conf.rss_conf.rss_hf =
             (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP) & info.flow_type_rss_offloads;
         conf.rx_adv_conf.rss_conf.rss_key = info.hash_key_size == 0 ? nullptr : rss_key.data();
         conf.rx_adv_conf.rss_conf.rss_key_len = info.hash_key_size;
     }
-    if (int const error = rte_eth_dev_configure(port, config.data.threads, config.data.threads, &conf); error != 0) {
-        fail("port \"" + config.port.device + "\" does not take its configuration", error);
+    if (int const error = rte_eth_dev_configure(port, queues, queues, &conf); error != 0) {
+        fail("port \"" + options.device + "\" does not take its configuration", error);
     }
     auto const tx_has = [&](std::uint64_t offloads) { return (conf.txmode.offloads & offloads) == offloads; };
     description_.driver = info.driver_name;
-    description_.queues = config.data.threads;
+    description_.queues = queues;
     description_.mtu_bytes = mtu;
     description_.tx_ip_checksum = tx_has(RTE_ETH_TX_OFFLOAD_IPV4_CKSUM);
     description_.tx_tcp_checksum = tx_has(RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM);
@@ -203,12 +203,12 @@ void Port::configure(Config const& config) {
     description_.rx_interrupt = conf.intr_conf.rxq != 0;
 }
 
-void Port::set_up_queues(Config::Port const& port, Eal const& eal) {
+void Port::set_up_queues(PortOptions const& options, Eal const& eal) {
     std::uint16_t const id = description_.port_id;
-    std::uint16_t rx_descriptors = port.descriptors;
-    std::uint16_t tx_descriptors = port.descriptors;
+    std::uint16_t rx_descriptors = options.descriptors;
+    std::uint16_t tx_descriptors = options.descriptors;
     if (int const error = rte_eth_dev_adjust_nb_rx_tx_desc(id, &rx_descriptors, &tx_descriptors); error != 0) {
-        fail("the port takes no queues of " + std::to_string(port.descriptors) + " descriptors", error);
+        fail("the port takes no queues of " + std::to_string(options.descriptors) + " descriptors", error);
     }
     unsigned const socket = static_cast<unsigned>(std::max(0, rte_eth_dev_socket_id(id)));
     RealtimeSignalsTaken const no_signal_for_net_tap;
@@ -233,8 +233,8 @@ void Port::set_up_queues(Config::Port const& port, Eal const& eal) {
     }
 }
 
-void Port::set_interface_mtu(Config::Port const& port) {
-    Device const device(port.device);
+void Port::set_interface_mtu(PortOptions const& options) {
+    Device const device(options.device);
     if (!mtu_is_the_interfaces(device.driver)) {
         return;
     }
@@ -242,28 +242,29 @@ void Port::set_interface_mtu(Config::Port const& port) {
     constexpr unsigned default_frame_bytes = 2048;
     std::string const given = device.argument("framesz");
     unsigned long const frame_bytes = given.empty() ? default_frame_bytes : std::strtoul(given.c_str(), nullptr, 10);
-    if (port.mtu_bytes + frame_overhead_bytes + tpacket2_header_bytes > frame_bytes) {
-        throw NicError("port \"" + port.device + "\" has frames of " + std::to_string(frame_bytes) +
-                       " bytes, too few for an MTU of " + std::to_string(port.mtu_bytes) + "; write \"" + device.name +
-                       ",iface=" + interface_ + ",blocksz=36864,framesz=9216,framecnt=512\" as port.device");
+    if (options.mtu_bytes + frame_overhead_bytes + tpacket2_header_bytes > frame_bytes) {
+        throw NicError("port \"" + options.device + "\" has frames of " + std::to_string(frame_bytes) +
+                       " bytes, too few for an MTU of " + std::to_string(options.mtu_bytes) + "; write \"" +
+                       device.name + ",iface=" + interface_ +
+                       ",blocksz=36864,framesz=9216,framecnt=512\" as port.device");
     }
     ifreq request{};
-    request.ifr_mtu = port.mtu_bytes;
+    request.ifr_mtu = options.mtu_bytes;
     if (int const error = on_interface(interface_, request, [&](int fd) { return ioctl(fd, SIOCSIFMTU, &request); });
         error != 0) {
-        fail("interface " + interface_ + " does not take port.mtu_bytes = " + std::to_string(port.mtu_bytes) +
+        fail("interface " + interface_ + " does not take port.mtu_bytes = " + std::to_string(options.mtu_bytes) +
                  "; see its limit with: ip -d link show " + interface_,
              error);
     }
 }
 
-void Port::start(Config const& config) {
+void Port::start(PortOptions const& options) {
     std::uint16_t const port = description_.port_id;
-    set_interface_mtu(config.port);
+    set_interface_mtu(options);
     rte_eth_dev_callback_register(port, RTE_ETH_EVENT_INTR_LSC, notify_link_change, &link_changed_fd_);
     RealtimeSignalsTaken const no_signal_for_net_tap;
     if (int const error = rte_eth_dev_start(port); error != 0) {
-        fail("port \"" + config.port.device + "\" does not start", error);
+        fail("port \"" + options.device + "\" does not start", error);
     }
     if (description_.rx_interrupt) {
         for (std::uint16_t queue = 0; queue < description_.queues; ++queue) {
@@ -276,7 +277,7 @@ void Port::start(Config const& config) {
         fail("the port has no MAC", error);
     }
     std::copy(std::begin(address.addr_bytes), std::end(address.addr_bytes), description_.mac.begin());
-    if (config.port.promiscuous) {
+    if (options.promiscuous) {
         if (int const error = rte_eth_promiscuous_enable(port); error != 0) {
             fail("the port cannot be promiscuous; write port.promiscuous = false", error);
         }

@@ -5,9 +5,11 @@
 #include <array>
 #include <cstdint>
 
-#include "daemon/config/config.hpp"
-#include "daemon/engine/boot.hpp"
 #include "drivers/nic/eal.hpp"
+#include "drivers/nic/port_description.hpp"
+#include "drivers/nic/port_options.hpp"
+
+struct rte_mempool;
 
 namespace librettos {
 
@@ -19,9 +21,9 @@ struct LinkState {
 
 class Port {
   public:
-    // Sets the port up with one queue pair per data thread and starts it. Throws NicError when the port has too few
-    // queues or cannot take the MTU, with what to write instead. `eal` outlives the port.
-    Port(Config const& config, Eal const& eal);
+    // Sets the port up with that many queue pairs, one per data thread, and starts it. Throws NicError when the port
+    // has too few queues or cannot take the MTU, with what to write instead. `eal` outlives the port.
+    Port(PortOptions const& options, std::uint16_t queues, Eal const& eal);
     ~Port();
     Port(Port const&) = delete;
     Port& operator=(Port const&) = delete;
@@ -38,11 +40,11 @@ class Port {
     bool promiscuous() const;
 
   private:
-    void create_pool(Config::Port const& port);
-    void configure(Config const& config);
-    void set_up_queues(Config::Port const& port, Eal const& eal);
-    void set_interface_mtu(Config::Port const& port);
-    void start(Config const& config);
+    void create_pool(PortOptions const& options);
+    void configure(PortOptions const& options, std::uint16_t queues);
+    void set_up_queues(PortOptions const& options, Eal const& eal);
+    void set_interface_mtu(PortOptions const& options);
+    void start(PortOptions const& options);
     void close() noexcept;
 
     PortDescription description_;

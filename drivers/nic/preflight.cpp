@@ -90,7 +90,7 @@ void require_interface(Device const& device) {
 
 }  // namespace
 
-void require_nic_prerequisites(Config::Port const& port) {
+void require_nic_prerequisites(PortOptions const& port) {
     Device const device(port.device);
     if (port.huge_pages) {
         require_huge_pages(port.memory_mib);

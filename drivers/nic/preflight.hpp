@@ -5,7 +5,7 @@
 
 #include <stdexcept>
 
-#include "daemon/config/config.hpp"
+#include "drivers/nic/port_options.hpp"
 
 namespace librettos {
 
@@ -17,6 +17,6 @@ class NicError : public std::runtime_error {
 
 // Throws NicError: no huge pages, a PCI device that is absent or bound to a kernel driver, no such interface, no
 // /dev/net/tun.
-void require_nic_prerequisites(Config::Port const& port);
+void require_nic_prerequisites(PortOptions const& port);
 
 }  // namespace librettos

@@ -9,8 +9,8 @@
 #include "daemon/engine/boot.hpp"
 #include "daemon/engine/control/api_server.hpp"
 #include "daemon/engine/control/guests.hpp"
-#include "daemon/engine/control/mbuf_use.hpp"
 #include "daemon/engine/control/port_table.hpp"
+#include "daemon/engine/datapath/mbuf_use.hpp"
 
 namespace librettos::control {
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Buffers, without DPDK.
-#include "daemon/engine/control/mbuf_use.hpp"
+#include "daemon/engine/datapath/mbuf_use.hpp"
 
-namespace librettos::control {
+namespace librettos {
 
 MbufUse count_mbufs(rte_mempool const*) {
     return {100, 7};
 }
 
-}  // namespace librettos::control
+}  // namespace librettos

@@ -38,7 +38,7 @@ TEST(Device, IsTakenApart) {
 }
 
 TEST(EalArguments, SoftwarePort) {
-    auto const arguments = eal_arguments(port_config("net_tap0,iface=lvif0"));
+    auto const arguments = eal_arguments(port_options("net_tap0,iface=lvif0"));
     for (char const* wanted :
          {"--no-huge", "--no-pci", "--vdev=net_tap0,iface=lvif0", "--iova-mode=va", "--no-shconf", "64"}) {
         EXPECT_THAT(arguments, Contains(std::string(wanted)));
@@ -46,10 +46,10 @@ TEST(EalArguments, SoftwarePort) {
 }
 
 TEST(EalArguments, PciPortWithHugePages) {
-    Config config = port_config("03:00.0");
-    config.port.huge_pages = true;
-    config.port.eal = {"--log-level=8"};
-    auto const arguments = eal_arguments(config);
+    PortOptions options = port_options("03:00.0");
+    options.huge_pages = true;
+    options.eal = {"--log-level=8"};
+    auto const arguments = eal_arguments(options);
     EXPECT_THAT(arguments, Contains("0000:03:00.0"));
     EXPECT_THAT(arguments, Contains("--in-memory"));
     EXPECT_EQ(arguments.back(), "--log-level=8");
@@ -58,7 +58,7 @@ TEST(EalArguments, PciPortWithHugePages) {
     }
 }
 
-std::string complaint(Config::Port const& port) {
+std::string complaint(PortOptions const& port) {
     try {
         require_nic_prerequisites(port);
         return "";
@@ -68,14 +68,14 @@ std::string complaint(Config::Port const& port) {
 }
 
 TEST(Preflight, Interfaces) {
-    EXPECT_THAT(complaint(port_config("net_af_packet0,iface=nosuch0").port),
+    EXPECT_THAT(complaint(port_options("net_af_packet0,iface=nosuch0")),
                 AllOf(HasSubstr("no interface nosuch0"), HasSubstr("ip link")));
-    EXPECT_THAT(complaint(port_config("net_af_xdp0").port), HasSubstr("net_af_xdp0,iface=NAME"));
-    EXPECT_EQ(complaint(port_config("net_null0").port), "");
+    EXPECT_THAT(complaint(port_options("net_af_xdp0")), HasSubstr("net_af_xdp0,iface=NAME"));
+    EXPECT_EQ(complaint(port_options("net_null0")), "");
 }
 
 TEST(Preflight, HugePages) {
-    Config::Port port = port_config("net_null0").port;
+    PortOptions port = port_options("net_null0");
     port.huge_pages = true;
     port.memory_mib = 1024 * 1024;
     EXPECT_THAT(complaint(port), AllOf(HasSubstr("sysctl -w vm.nr_hugepages=524288"), HasSubstr("huge_pages = false")));
@@ -102,12 +102,12 @@ class PciTree {
 };
 
 TEST(Preflight, PciBinding) {
-    Config::Port const port = port_config("0000:03:00.0").port;
+    PortOptions const port = port_options("0000:03:00.0");
     {
         PciTree const tree("ixgbe");
         EXPECT_THAT(complaint(port),
                     AllOf(HasSubstr("bound to ixgbe"), HasSubstr("dpdk-devbind.py --bind=vfio-pci 0000:03:00.0")));
-        EXPECT_THAT(complaint(port_config("0000:04:00.0").port), HasSubstr("no PCI device 0000:04:00.0"));
+        EXPECT_THAT(complaint(port_options("0000:04:00.0")), HasSubstr("no PCI device 0000:04:00.0"));
     }
     {
         PciTree const tree("");
@@ -122,14 +122,14 @@ TEST(Preflight, PciBinding) {
 }
 
 TEST(Eal, SaysWhatFailed) {
-    std::string const failure = in_process(false, [] { Eal const eal(port_config("net_nosuchdriver0")); });
+    std::string const failure = in_process(false, [] { Eal const eal(port_options("net_nosuchdriver0")); });
     EXPECT_THAT(failure, AllOf(HasSubstr("--vdev=net_nosuchdriver0"), HasSubstr("it said:")));
 }
 
 TEST(Eal, MemoryIsSharedWithChildren) {
     EXPECT_EQ(in_process(false,
                          [] {
-                             Eal const eal(port_config("net_null0"));
+                             Eal const eal(port_options("net_null0"));
                              require(eal_memory_survives_fork(), "private memory");
                          }),
               "");
@@ -142,7 +142,7 @@ TEST(Eal, RefusesPrivateMemory) {
         require(filter != nullptr && seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(memfd_create), 0) == 0 &&
                     seccomp_load(filter) == 0,
                 "seccomp");
-        Eal const eal(port_config("net_null0"));
+        Eal const eal(port_options("net_null0"));
     });
     EXPECT_THAT(failure, HasSubstr("memfd_create does not work here"));
 }

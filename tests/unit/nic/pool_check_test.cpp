@@ -19,9 +19,9 @@ namespace {
 // Each case starts from a port whose driver (net_null) holds no buffers.
 std::string with_pool(std::function<void(rte_mempool*)> const& body) {
     return in_process(false, [&] {
-        Config const config = port_config("net_null0");
-        Eal const eal(config);
-        Port const port(config, eal);
+        PortOptions const options = port_options("net_null0");
+        Eal const eal(options);
+        Port const port(options, 1, eal);
         body(port.pool());
         _exit(0);  // a broken pool cannot be freed
     });

@@ -20,9 +20,9 @@ TEST(Port, NullAndRingPortsHaveNothingToWaitOn) {
         EXPECT_EQ(
             in_process(false,
                        [device] {
-                           Config const config = port_config(device);
-                           Eal const eal(config);
-                           Port const port(config, eal);
+                           PortOptions const options = port_options(device);
+                           Eal const eal(options);
+                           Port const port(options, 1, eal);
                            PortDescription const& d = port.description();
                            require(d.wait_fds == std::vector<int>{-1}, "wait_fds");
                            require(d.queues == 1 && d.mtu_bytes == 1500 && !d.rx_interrupt && !d.tx_tso, "description");
@@ -38,10 +38,9 @@ TEST(Port, EachQueueHasItsDescriptor) {
     for (char const* device : {"net_af_packet0,iface=va,qpairs=2", "net_tap0,iface=lt0"}) {
         EXPECT_EQ(in_namespace([device] {
                       make_veth();
-                      Config config = port_config(device);
-                      config.data.threads = 2;
-                      Eal const eal(config);
-                      Port const port(config, eal);
+                      PortOptions options = port_options(device);
+                      Eal const eal(options);
+                      Port const port(options, 2, eal);
                       auto const& fds = port.description().wait_fds;
                       require(std::set<int>(fds.begin(), fds.end()).size() == 2 && fds[0] >= 0 && fds[1] >= 0,
                               "two descriptors");
@@ -56,10 +55,9 @@ TEST(Port, TooFewQueues) {
     EXPECT_THAT(
         in_namespace([] {
             make_veth();
-            Config config = port_config("net_af_packet0,iface=va");
-            config.data.threads = 2;
-            Eal const eal(config);
-            Port const port(config, eal);
+            PortOptions options = port_options("net_af_packet0,iface=va");
+            Eal const eal(options);
+            Port const port(options, 2, eal);
         }),
         AllOf(HasSubstr("1 queue pair(s) for 2 data threads"), HasSubstr("\"net_af_packet0,iface=va,qpairs=2\"")));
 }
@@ -69,10 +67,10 @@ TEST(Port, JumboThatThePortCannotTake) {
     auto const start = [](char const* device) {
         return in_namespace([device] {
             make_veth();
-            Config config = port_config(device);
-            config.port.mtu_bytes = 9000;
-            Eal const eal(config);
-            Port const port(config, eal);
+            PortOptions options = port_options(device);
+            options.mtu_bytes = 9000;
+            Eal const eal(options);
+            Port const port(options, 1, eal);
         });
     };
     EXPECT_THAT(start("net_tap0,iface=lt0"), HasSubstr("takes no MTU above 1504"));
@@ -82,10 +80,10 @@ TEST(Port, JumboThatThePortCannotTake) {
 TEST(Port, TooLittleMemory) {
     EXPECT_THAT(in_process(false,
                            [] {
-                               Config config = port_config("net_null0");
-                               config.port.buffers = 200'000;
-                               Eal const eal(config);
-                               Port const port(config, eal);
+                               PortOptions options = port_options("net_null0");
+                               options.buffers = 200'000;
+                               Eal const eal(options);
+                               Port const port(options, 1, eal);
                            }),
                 AllOf(HasSubstr("200000 buffers in 64 MiB"), HasSubstr("port.memory_mib")));
 }
@@ -94,9 +92,9 @@ TEST(Port, LinkIsTheInterfaces) {
     NEEDS_NAMESPACES();
     EXPECT_EQ(in_namespace([] {
                   make_veth();
-                  Config const config = port_config("net_af_packet0,iface=va");
-                  Eal const eal(config);
-                  Port const port(config, eal);
+                  PortOptions const options = port_options("net_af_packet0,iface=va");
+                  Eal const eal(options);
+                  Port const port(options, 1, eal);
                   require(port.link().up, "up at first");
                   shell("ip link set vb down");
                   require(!port.link().up, "down with its peer");
@@ -108,9 +106,9 @@ TEST(Port, SecondMacMakesAPlainPortPromiscuous) {
     NEEDS_NAMESPACES();
     EXPECT_EQ(in_namespace([] {
                   make_veth();
-                  Config const config = port_config("net_af_packet0,iface=va");
-                  Eal const eal(config);
-                  Port port(config, eal);
+                  PortOptions const options = port_options("net_af_packet0,iface=va");
+                  Eal const eal(options);
+                  Port port(options, 1, eal);
                   require(!port.promiscuous(), "not at first");
                   require(port.add_mac(port.description().mac) == 0 && !port.promiscuous(), "its own needs nothing");
                   require(port.add_mac({2, 0, 0, 0, 0, 9}) == 0 && port.promiscuous(), "promiscuous");

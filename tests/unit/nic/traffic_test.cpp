@@ -55,9 +55,9 @@ void kill_and_reap(pid_t child) {
 
 // `interface` is where frames are put in so that the port receives them.
 void children_take_turns(std::string const& device, std::string const& interface) {
-    Config const config = port_config(device);
-    Eal const eal(config);
-    Port const port(config, eal);
+    PortOptions const options = port_options(device);
+    Eal const eal(options);
+    Port const port(options, 1, eal);
     PortDescription const& description = port.description();
     require(description.wait_fds[0] >= 0, "a descriptor to wait on");
     shell("sysctl -qw net.ipv6.conf." + interface + ".disable_ipv6=1; ip link set " + interface + " up");
@@ -107,9 +107,9 @@ TEST(Traffic, DescriptorFiresForAFrameAndNotWithout) {
     NEEDS_NAMESPACES();
     EXPECT_EQ(in_namespace([] {
                   make_veth();
-                  Config const config = port_config("net_af_packet0,iface=va");
-                  Eal const eal(config);
-                  Port const port(config, eal);
+                  PortOptions const options = port_options("net_af_packet0,iface=va");
+                  Eal const eal(options);
+                  Port const port(options, 1, eal);
                   Wire const wire("vb");
                   int const fd = port.description().wait_fds[0];
                   wire.send(1);
@@ -124,11 +124,11 @@ TEST(Traffic, JumboFrameInOneSegment) {
     NEEDS_NAMESPACES();
     EXPECT_EQ(in_namespace([] {
                   make_veth("9000");
-                  Config config = port_config("net_af_packet0,iface=va,blocksz=36864,framesz=9216,framecnt=512");
-                  config.port.mtu_bytes = 9000;
-                  config.port.memory_mib = 128;
-                  Eal const eal(config);
-                  Port const port(config, eal);
+                  PortOptions options = port_options("net_af_packet0,iface=va,blocksz=36864,framesz=9216,framecnt=512");
+                  options.mtu_bytes = 9000;
+                  options.memory_mib = 128;
+                  Eal const eal(options);
+                  Port const port(options, 1, eal);
                   Wire const wire("vb");
                   wire.send(9, 9014);
                   Arrived const arrived = next_frame(port.description());

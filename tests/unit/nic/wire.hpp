@@ -84,13 +84,13 @@ inline bool readable(int fd, int ms) {
     return poll(&waiting, 1, ms) == 1 && (waiting.revents & POLLIN) != 0;
 }
 
-inline Config port_config(std::string const& device) {
-    Config config;
-    config.port.device = device;
-    config.port.memory_mib = 64;
-    config.port.buffers = 4096;
-    config.port.descriptors = 256;
-    return config;
+inline PortOptions port_options(std::string const& device) {
+    PortOptions options;
+    options.device = device;
+    options.memory_mib = 64;
+    options.buffers = 4096;
+    options.descriptors = 256;
+    return options;
 }
 
 }  // namespace librettos

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// How many buffers there are and how many are taken: a seam, so that only mbuf_use.cpp knows DPDK.
+// How many buffers there are and how many are taken: a seam, so that the control thread knows no DPDK.
 #pragma once
 
 #include <cstdint>
 
 struct rte_mempool;
 
-namespace librettos::control {
+namespace librettos {
 
 struct MbufUse {
     std::uint32_t total = 0;
@@ -15,4 +15,4 @@ struct MbufUse {
 
 MbufUse count_mbufs(rte_mempool const* pool);
 
-}  // namespace librettos::control
+}  // namespace librettos

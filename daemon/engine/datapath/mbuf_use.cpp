@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Reads a mempool's occupation.
-#include "daemon/engine/control/mbuf_use.hpp"
+#include "daemon/engine/datapath/mbuf_use.hpp"
 
 #include <rte_mempool.h>
 
-namespace librettos::control {
+namespace librettos {
 
 MbufUse count_mbufs(rte_mempool const* pool) {
     if (pool == nullptr)
@@ -12,4 +12,4 @@ MbufUse count_mbufs(rte_mempool const* pool) {
     return {pool->size, rte_mempool_in_use_count(pool)};
 }
 
-}  // namespace librettos::control
+}  // namespace librettos
