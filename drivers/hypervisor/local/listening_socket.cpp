@@ -95,7 +95,8 @@ ListeningSocket::ListeningSocket(std::string path, std::string const& group) : p
 }
 
 ListeningSocket::~ListeningSocket() {
-    ::unlink(path_.c_str());  // the lock's file stays: removing it would let two holders in, each with a file of its own
+    ::unlink(
+        path_.c_str());  // the lock's file stays: removing it would let two holders in, each with a file of its own
 }
 
 }  // namespace librettos
