@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* clang-format off: a table */
+/* clang-format off */
 /*
- * A guest's program for the tests, built twice: dynamically and statically linked. Its arguments are steps, carried out
- * in order; each answers one line: "<step> <result> <local port>", the result being ok or the name of an error.
+ * A guest's program for the tests, built twice: dynamically and statically linked. Its arguments are steps, carried out in order;
+ * each answers one line: "<step> <result> <local port>", the result being ok or the name of an error.
  *
  *   tcp4 tcp6 udp4 udp6   a new socket, the current one from now on     reuseport   v6only   on the current socket
  *   bind ADDRESS PORT     listen    connect ADDRESS PORT     sendto ADDRESS PORT     accept     close
  *   send BYTES, receive BYTES    of a known pattern on the current connection, checked by the receiver (else EBADMSG)
  *   bind32 PORT, socketcall32 PORT    the current IPv4 socket, to the wildcard address, by the i386 system calls
- *   race COUNT PORT STEP  so many threads bind a TCP socket each, at once, to PORT, PORT + STEP, ..: prints how many
- * could many COUNT            so many UDP sockets bound to port 0: prints how many could drop                  all
- * capabilities, by becoming another user     unshare     into another network namespace exec                  the rest
- * in a fork of this program, executed anew; prints nothing itself daemon                the parent ends, a child goes
- * on with the rest timewait PORT         a connection to itself on PORT, closed so that only its TIME_WAIT is left
- * there unix, iouring         bind a UNIX socket; set up a ring for asynchronous calls wait                  for a line
- * on standard input
+ *   race COUNT PORT STEP  so many threads bind a TCP socket each, at once, to PORT, PORT + STEP, ..: prints how many could
+ *   many COUNT            so many UDP sockets bound to port 0: prints how many could
+ *   drop                  all capabilities, by becoming another user     unshare     into another network namespace
+ *   exec                  the rest in a fork of this program, executed anew; prints nothing itself
+ *   daemon                the parent ends, a child goes on with the rest
+ *   timewait PORT         a connection to itself on PORT, closed so that only its TIME_WAIT is left there
+ *   unix, iouring         bind a UNIX socket; set up a ring for asynchronous calls
+ *   wait                  for a line on standard input
  */
 /* clang-format on */
 #define _GNU_SOURCE
