@@ -68,7 +68,7 @@ class Download:
         """Until so many bytes are here."""
         def arrived():
             if self._curl.poll() is not None and self.received < size_bytes:
-                raise lab.Failure(f"the download ended early: {self._error()}")
+                raise lab.Ended(f"the download ended early: {self._error()}")
             return self.received >= size_bytes
         lab.wait_until(arrived, f"{size_bytes} bytes of the download")
 

@@ -44,6 +44,10 @@ class Failure(Exception):
     """Something did not happen; the text says what, with the ends of the logs."""
 
 
+class Ended(Failure):
+    """A program that should run has ended: no use to wait on."""
+
+
 class CannotRun(Exception):
     """This machine cannot run the lab; the text says why."""
 
@@ -73,6 +77,8 @@ def wait_until(condition, what, timeout_s=PATIENCE_S, explain=lambda: ""):
             value = condition()
             if value:
                 return value
+        except Ended:
+            raise
         except (OSError, Failure) as error:
             last = f" ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
         if time.monotonic() > end:
@@ -309,12 +315,12 @@ class Lab:
     def _wait_alive(self, process, condition, what):
         def check():
             if process.status is not None:
-                raise Failure(f"{process.name} ended while we waited for {what}")
+                raise Ended(f"{process.name} ended while we waited for {what}")
             return condition()
         try:
             return wait_until(check, what)
         except Failure as failure:
-            raise Failure(f"{failure}\n{process.tail()}") from None
+            raise type(failure)(f"{failure}\n{process.tail()}") from None
 
     def guest(self, name, command, *options, wait=True):
         """Starts librettos-guest with the command; `wait` until the server has connected it."""
