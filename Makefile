@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # The front door; CMake presets do the work. `make help` lists what there is.
 .DEFAULT_GOAL := release
-.PHONY: release asan packages demo test bench fuzz lint install clean help
+.PHONY: release asan packages demo test bench fuzz fuzz-targets coverage lint install clean help
 
 JOBS ?= $(shell nproc)
+FUZZ_SECONDS ?= 60
 as_root := $(if $(filter 0,$(shell id -u)),,sudo)
 launcher := $(if $(shell command -v ccache),-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
 ctest := ctest --output-on-failure --no-tests=error
@@ -24,10 +25,13 @@ demo: packages ## nginx, redis and others on one IP address, and a server that i
 	@$(MAKE) --no-print-directory release
 	@$(as_root) python3 -B tests/smoke/demo.py
 
-test: packages ## all tests, then the unit tests once more with sanitizers
+test: packages ## all tests, the unit tests once more with sanitizers, each fuzz target for 10 s
 	@$(MAKE) --no-print-directory release
 	@$(MAKE) --no-print-directory asan
+	@$(MAKE) --no-print-directory fuzz-targets
 	@status=0; \
+	echo "== fuzz targets, build/fuzz"; \
+	FUZZ_SECONDS=10 $(ctest) --test-dir build/fuzz -j2 -R '^fuzz\.' || status=$$?; \
 	echo "== all tests, build/release"; \
 	$(ctest) --test-dir build/release -j2 || status=$$?; \
 	echo "== unit tests with sanitizers, build/asan"; \
@@ -37,13 +41,23 @@ test: packages ## all tests, then the unit tests once more with sanitizers
 bench: release ## speed and memory against the peers: build/bench.json, build/bench.svg
 	@$(as_root) python3 tests/bench/run.py
 
-fuzz: ## libFuzzer targets, each for a bounded time
+fuzz-targets:
 	@$(configure) fuzz $(launcher)
-	@cmake --build --preset fuzz --parallel $(JOBS)
-	@$(ctest) --test-dir build/fuzz -R '^fuzz\.'
+	@cmake --build --preset fuzz --parallel $(JOBS) --target tests/fuzz/all
+
+fuzz: fuzz-targets ## libFuzzer targets, each for FUZZ_SECONDS (default 60)
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) $(ctest) --test-dir build/fuzz -R '^fuzz\.'
+
+coverage: ## line coverage of the unit tests (needs gcovr): build/coverage/lines.html
+	@$(configure) coverage
+	@cmake --build --preset coverage --parallel $(JOBS) --target $$(cd build/coverage && printf '%sall\n' tests/unit/*/)
+	@find build/coverage -name '*.gcda' -delete
+	@$(ctest) --test-dir build/coverage -L '^unit$$' -j2 || true
+	@gcovr --root . --object-directory build/coverage --exclude 'tests/' --exclude 'build/' \
+	    --gcov-ignore-parse-errors --html build/coverage/lines.html --print-summary
 
 lint: ## layers, data path, licence lines, length, formatting; needs no build
-	@status=0; for check in layers hot_path spdx length open_ends machine format; do \
+	@status=0; for check in layers hot_path spdx length open_ends machine format man_pages; do \
 	    python3 -B tests/lint/run.py $$check || { [ $$? -eq 77 ] || status=1; }; done; exit $$status
 
 install: ## install build/release; PREFIX (default /usr/local) and DESTDIR as usual

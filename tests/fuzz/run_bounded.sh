@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# Runs a fuzz target for a bounded time over a corpus of its own.  run_bounded.sh TARGET SEED_FOLDER
+# Runs a fuzz target for FUZZ_SECONDS (default 10) over a corpus of its own.  run_bounded.sh TARGET SEED_FOLDER
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -12,7 +12,7 @@ for bytes in 1 64 512 4096; do
     awk -v n="$bytes" 'BEGIN { x = n; for (i = 0; i < n; i++) { x = (x * 1103515245 + 12345) % 2147483648; printf "%c", 32 + int(x / 65536) % 95 } }' \
         >"$work/corpus/text-$bytes"
 done
-"$1" -runs=20000 -max_total_time=20 -rss_limit_mb=1024 -artifact_prefix="$work/" "$work/corpus" >"$work/log" 2>&1 || {
+"$1" -len_control=20 -max_total_time="${FUZZ_SECONDS:-10}" -rss_limit_mb=1024 -artifact_prefix="$work/" "$work/corpus" >"$work/log" 2>&1 || {
     cat "$work/log"
     for found in "$work"/crash-* "$work"/leak-* "$work"/timeout-* "$work"/oom-*; do
         [ -f "$found" ] && { echo "input $(basename "$found"), base64:"; base64 "$found"; }

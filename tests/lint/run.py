@@ -10,6 +10,7 @@ import formatting
 import hot_path
 import layers
 import machine
+import man_pages
 import text_rules
 
 CHECKS = {
@@ -20,6 +21,7 @@ CHECKS = {
     "open_ends": text_rules.OpenEnds,
     "machine": machine,
     "format": formatting,
+    "man_pages": man_pages,
 }
 SKIPPED = 77
 
