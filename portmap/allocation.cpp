@@ -117,8 +117,18 @@ void PortmapAuthority::take_from_owner(Index index) {
     unlink(found->second, index);
     (quarantined ? totals_.quarantined : totals_.bound)--;
     add_free(index);
-    if (!found->second.alive && found->second.ports == 0)
-        owners_.erase(found);
+    if (!quarantined)
+        return;
+    auto const account = accounts_.find(found->second.account);
+    assert(account != accounts_.end());
+    account->second.ports--;
+    if (found->second.ports != 0)
+        return;
+    quarantines_.erase(found->second.quarantine);
+    account->second.quarantines.erase(found->second.quarantine);
+    if (account->second.quarantines.empty())
+        accounts_.erase(account);
+    owners_.erase(found);
 }
 
 // Uniform below `bound`: the low part of the range that would favour some results is drawn again.

@@ -64,10 +64,11 @@ PortmapAuthority::PortmapAuthority(lvif_portmap& table, Settings const& settings
     table_.magic = LVIF_PORTMAP_MAGIC;
 }
 
-void PortmapAuthority::add_domain(DomId domain, std::string_view name) {
+void PortmapAuthority::add_domain(DomId domain, std::string_view name, std::uint32_t account) {
     assert(domain.value != 0 && !knows(domain));
     Owner owner;
     owner.name = name;
+    owner.account = account;
     owner.limit = settings_.ports_per_domain;
     owners_.emplace(domain.value, std::move(owner));
 }
@@ -86,8 +87,19 @@ void PortmapAuthority::remove_domain(DomId domain, Time now) {
         set_word(index, lvif_port_entry(LVIF_PORT_QUARANTINED, domain.value, 0), now);
     totals_.bound -= owner->ports;
     totals_.quarantined += owner->ports;
-    quarantines_.push_back({owner->quarantine_end, domain.value});
+    Account& account = accounts_[owner->account];
+    account.ports += owner->ports;
+    owner->quarantine = ++last_quarantine_;
+    account.quarantines.insert(owner->quarantine);
+    quarantines_.emplace(owner->quarantine, domain.value);
+    std::uint32_t const number = owner->account;
     expire(now);
+    auto const over_budget = [this](Account const& its) {
+        return its.ports > settings_.quarantined_ports || its.quarantines.size() > settings_.quarantined_domains;
+    };
+    for (auto found = accounts_.find(number); found != accounts_.end() && over_budget(found->second);
+         found = accounts_.find(number))
+        end_quarantine(*found->second.quarantines.begin(), now);
 }
 
 int PortmapAuthority::bind(DomId domain, std::uint8_t protocol, std::uint16_t port, Time now, std::uint16_t* bound) {
@@ -213,19 +225,18 @@ int PortmapAuthority::query(std::uint8_t protocol, std::uint16_t port, Time now,
 }
 
 void PortmapAuthority::expire(Time now) {
-    while (!quarantines_.empty() && quarantines_.front().end <= now) {
-        Quarantine const over = quarantines_.front();
-        quarantines_.pop_front();
-        auto const found = owners_.find(over.domain);
-        if (found == owners_.end() || found->second.alive || found->second.quarantine_end != over.end)
-            continue;  // all its ports were claimed before
-        for (std::uint32_t left = found->second.ports; left > 0; left--)
-            free(found->second.first, now);  // the last one forgets the owner
-    }
+    while (!quarantines_.empty() && owners_.at(quarantines_.begin()->second).quarantine_end <= now)
+        end_quarantine(quarantines_.begin()->first, now);
+}
+
+void PortmapAuthority::end_quarantine(Turn turn, Time now) {
+    Owner& owner = owners_.at(quarantines_.at(turn));
+    for (std::uint32_t left = owner.ports; left > 0; left--)
+        free(owner.first, now);  // the last one forgets the owner
 }
 
 std::optional<PortmapAuthority::Time> PortmapAuthority::next_expiry() const {
-    return quarantines_.empty() ? std::nullopt : std::optional{quarantines_.front().end};
+    return quarantines_.empty() ? std::nullopt : std::optional{owners_.at(quarantines_.begin()->second).quarantine_end};
 }
 
 PortmapAuthority::Owner* PortmapAuthority::living(DomId domain) {

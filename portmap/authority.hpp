@@ -11,15 +11,19 @@
 // one, and each goes to the other half only when its own is full. Scattered single ports would otherwise soon leave no
 // block free. A draw costs O(1); a lease looks at no more than the range.
 //
-// A destroyed domain lives on as an owner of quarantined ports until they are claimed or their time is over.
+// A destroyed domain lives on as an owner of quarantined ports until they are claimed or their time is over. Whoever
+// makes and destroys guests of ever new names could fill the port space, and use up the domain ids, with that; so each
+// account (hypervisord: the user that runs the guests) has a budget of quarantined ports and domains. When it is
+// exceeded, that account's oldest quarantines end early, nobody else's.
 #pragma once
 
 #include <array>
 #include <chrono>
 #include <cstdint>
-#include <deque>
 #include <functional>
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -41,6 +45,9 @@ class PortmapAuthority {
         std::uint16_t ephemeral_last = 60999;  // inclusive
         std::uint32_t ports_per_domain = 4096;
         Time quarantine = std::chrono::seconds{60};
+        // Per account; more end the account's oldest quarantines.
+        std::uint32_t quarantined_ports = 16384;
+        std::uint32_t quarantined_domains = 1024;
     };
 
     struct Answer {
@@ -62,7 +69,8 @@ class PortmapAuthority {
     PortmapAuthority(PortmapAuthority const&) = delete;
     PortmapAuthority& operator=(PortmapAuthority const&) = delete;
 
-    void add_domain(DomId domain, std::string_view name);
+    // `account`: who answers for it, and shares a budget of quarantined ports with the account's other domains.
+    void add_domain(DomId domain, std::string_view name, std::uint32_t account = 0);
     // Its ports become quarantined.
     void remove_domain(DomId domain, Time now);
     // Also of a removed domain as long as ports of its are quarantined: its id must not be given out again.
@@ -87,19 +95,23 @@ class PortmapAuthority {
     using Index = std::uint32_t;  // port, plus LVIF_PORTS for UDP
     static constexpr Index none = ~Index{0};
     static constexpr Index indices = 2 * LVIF_PORTS;
+    using Turn = std::uint64_t;  // quarantines by the time when they began, and so end
 
     struct Owner {
         std::string name;
         Index first = none;  // list of its ports
         std::uint32_t ports = 0;
         std::uint32_t limit = 0;
+        std::uint32_t account = 0;
         bool alive = true;
+        Turn quarantine = 0;
         Time quarantine_end{};
     };
 
-    struct Quarantine {
-        Time end;
-        std::uint16_t domain;
+    // What of an account is quarantined; there is none without.
+    struct Account {
+        std::uint32_t ports = 0;
+        std::set<Turn> quarantines;
     };
 
     // What is free of one half of the ephemeral range, of one protocol: a dense array to draw from.
@@ -125,13 +137,16 @@ class PortmapAuthority {
     bool block_free(std::uint8_t protocol, std::uint32_t first, std::uint32_t count, std::uint32_t* taken) const;
     std::optional<std::uint32_t> find_block(std::uint8_t protocol, std::uint32_t count);
     Owner* living(DomId domain);
+    void end_quarantine(Turn turn, Time now);
 
     lvif_portmap& table_;
     Settings settings_;
     std::uint32_t middle_;  // first port of the upper half
     Random random_;
     std::unordered_map<std::uint16_t, Owner> owners_;
-    std::deque<Quarantine> quarantines_;  // the first to end in front
+    std::unordered_map<std::uint32_t, Account> accounts_;
+    std::map<Turn, std::uint16_t> quarantines_;  // their domains
+    Turn last_quarantine_ = 0;
     std::vector<std::uint32_t> since_s_;
     std::vector<Index> next_;
     std::vector<Index> previous_;

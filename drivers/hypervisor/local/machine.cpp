@@ -194,7 +194,7 @@ int Machine::create_guest(Peer& peer, std::string_view name) {
     guest.peer = &peer;
     guest.channels.emplace_back();
     guests_by_name_.emplace(name, domain->value);
-    authority_.add_domain(*domain, name);
+    authority_.add_domain(*domain, name, peer.uid);
 
     std::string const home = home_of(*domain);
     store_.permit(home, {*domain, *domain});

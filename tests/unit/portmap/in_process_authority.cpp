@@ -129,6 +129,47 @@ TEST_F(Authority, DomainsItDoesNotKnowGetNothing) {
     EXPECT_EQ(authority_.release(DomId{9}, IPPROTO_TCP, 80, 1, Time{0}), -ENOENT);
 }
 
+// One who makes guests of ever new names, each with all the ports it may have, keeps no more than the budget.
+TEST_F(Authority, QuarantineOfOneAccountIsBoundedOldestFirst) {
+    authority_.add_domain(DomId{1}, "victim", 1);
+    ASSERT_EQ(authority_.bind(DomId{1}, IPPROTO_TCP, 80, Time{0}, &port_), 0);
+    authority_.remove_domain(DomId{1}, Time{0});
+    for (std::uint16_t id = 2; id < 34; id++) {
+        authority_.add_domain(DomId{id}, "name" + std::to_string(id), 2);
+        for (int block = 0; block < 16; block++)
+            ASSERT_EQ(authority_.lease(DomId{id}, LVIF_PORT_TCP_AND_UDP, 128, Time{id}, &port_), 0) << id;
+        authority_.remove_domain(DomId{id}, Time{id});
+        EXPECT_LE(authority_.totals().quarantined, 16384u + 1u);
+    }
+    EXPECT_EQ(authority_.totals().quarantined, 16384u + 1u);
+    EXPECT_TRUE(authority_.knows(DomId{1})) << "another account's";
+    EXPECT_FALSE(authority_.knows(DomId{2})) << "the oldest";
+    EXPECT_TRUE(authority_.knows(DomId{33})) << "the newest";
+    authority_.expire(Time{60033});
+    EXPECT_EQ(authority_.totals().quarantined, 0u);
+    EXPECT_EQ(authority_.next_expiry(), std::nullopt);
+}
+
+// ... nor many names with one port each: they keep domain ids in use.
+TEST_F(Authority, QuarantinedDomainsOfOneAccountAreBounded) {
+    for (std::uint16_t id = 1; id <= 2000; id++) {
+        authority_.add_domain(DomId{id}, "name" + std::to_string(id), 7);
+        ASSERT_EQ(authority_.bind(DomId{id}, IPPROTO_TCP, 0, Time{0}, &port_), 0) << id;
+        authority_.remove_domain(DomId{id}, Time{0});
+    }
+    EXPECT_EQ(authority_.totals().quarantined, 1024u);
+    EXPECT_FALSE(authority_.knows(DomId{976}));
+    EXPECT_TRUE(authority_.knows(DomId{977}));
+    authority_.expire(Time{60000});
+    EXPECT_EQ(authority_.totals().quarantined, 0u);
+    for (std::uint16_t id = 1; id <= 1024; id++) {  // the accounts started anew
+        authority_.add_domain(DomId{id}, "again" + std::to_string(id), 7);
+        ASSERT_EQ(authority_.bind(DomId{id}, IPPROTO_TCP, 0, Time{60000}, &port_), 0) << id;
+        authority_.remove_domain(DomId{id}, Time{60000});
+    }
+    EXPECT_EQ(authority_.totals().quarantined, 1024u);
+}
+
 // Chi-squared over 64 buckets of the half that single ports come from: 63 degrees of freedom, p = 1e-9 at 153.
 TEST_F(Authority, DrawsEachPortAlikeOften) {
     authority_.add_domain(DomId{1}, "a");
