@@ -62,6 +62,18 @@ TEST_F(HostileProducer, head_that_jumps_or_is_unaligned) {
     }
 }
 
+// Records that are good in themselves: nothing but the position says that something is wrong.
+TEST_F(HostileProducer, head_beyond_a_full_ring_of_good_records) {
+    for (std::uint64_t beyond : {std::uint64_t{16}, std::uint64_t{capacity}, std::uint64_t{1} << 32}) {
+        SCOPED_TRACE(beyond);
+        consumer_ = {};
+        start(0);
+        record(0, frame_of(64));
+        head(capacity + beyond);
+        expect_broken();
+    }
+}
+
 TEST_F(HostileProducer, head_that_goes_back) {
     start(0);
     record(0, frame_of(64));
