@@ -14,6 +14,9 @@
 //   awake and the wire is quiet for spin_us, the thread sleeps in epoll_wait on the guests' events, the port's
 //   descriptor or interrupt, and its own wake-up.
 //
+//   Each guest queue is served by one thread; frames for another thread's are handed to it. So are frames that only the
+//   keeper can judge (keeper.hpp).
+//
 // The control thread owns nothing in here but the two ends of the queues `commands` and `acknowledgements`.
 #pragma once
 
@@ -110,6 +113,7 @@ class DataThread {
     bool from_wire();
     void judge_wire_batch(std::span<rte_mbuf* const> batch);
     void judge_by_all_rules(rte_mbuf& buffer);
+    void judge_by_all_rules(Frame& frame);
     static Frame received(rte_mbuf& buffer);
     void act(Verdict const& verdict, Frame& frame);
     void from_wire_to_guest(Slot slot, Frame& frame);
@@ -120,6 +124,7 @@ class DataThread {
     bool send_pending();
     std::uint32_t send_space() const;
     rte_mbuf* take_spare() noexcept;
+    void give_back(rte_mbuf* buffer) noexcept;
     void queue_for_wire(rte_mbuf* buffer, Slot from) noexcept;
     void append(rte_mbuf* buffer, Slot from) noexcept;
     void drop_when_stuck(bool moved) noexcept;
@@ -128,7 +133,7 @@ class DataThread {
     bool from_guests();
     bool serve(GuestQueue& queue);
     void handle(GuestQueue& queue, RingConsumer::Frame const& in);
-    bool handle_by_all_rules(GuestQueue& queue, Frame& frame);
+    bool handle_by_all_rules(Guest& guest, Frame& frame);
     void to_wire(Guest& from, rte_mbuf* buffer, Frame& frame);
     void segments_to_wire(Guest& from, Frame const& frame);
     void to_guest(Slot slot, Frame& frame);
@@ -138,7 +143,10 @@ class DataThread {
     void put_segment(GuestQueue& queue, Frame& frame);
     void hand_off(GuestQueue const& queue, std::uint16_t number, Frame const& frame);
     template <typename Fill>
-    Counter hand_off_buffer(GuestQueue const& queue, std::uint16_t number, lvif_record const& record, Fill fill);
+    Counter hand_off_buffer(std::uint16_t thread, Slot slot, std::uint16_t number, lvif_record const& record,
+                            Fill fill);
+    bool hand_to_keeper(Slot from, Frame const& frame);
+    void judge_for_peer(Handoff const& handoff);
     template <typename Sink>
     void cut(Slot slot, Frame const& frame, Sink sink);
     bool from_other_threads();

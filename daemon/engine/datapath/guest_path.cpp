@@ -10,6 +10,7 @@
 #include "daemon/engine/datapath/data_thread.hpp"
 #include "daemon/engine/datapath/fast_path.hpp"
 #include "daemon/engine/datapath/flow_hash.hpp"
+#include "daemon/engine/datapath/keeper.hpp"
 #include "daemon/engine/datapath/segment.hpp"
 
 namespace librettos {
@@ -35,6 +36,14 @@ bool takes_large(std::uint32_t features, std::uint16_t flags) {
 std::uint32_t frames_on_wire(lvif_record const& record) {
     bool const large = (record.flags & gso_flags) != 0 && record.gso_size != 0;
     return large ? static_cast<std::uint32_t>(segment_count(record.length, record.header_length, record.gso_size)) : 1;
+}
+
+// Fills a span with these bytes if they fit; see hand_off_buffer().
+auto copy_of(std::uint8_t const* bytes, std::uint32_t length) {
+    return [bytes, length](std::span<std::uint8_t> out) {
+        std::memcpy(out.data(), bytes, std::min<std::size_t>(length, out.size()));
+        return length <= out.size() ? length : 0U;
+    };
 }
 
 }  // namespace
@@ -145,7 +154,7 @@ void DataThread::handle(GuestQueue& queue, RingConsumer::Frame const& in) {
         }
     }
     Frame frame{bytes, length, in.record};
-    if (handle_by_all_rules(queue, frame)) {
+    if (!hand_to_keeper(guest.slot, frame) && handle_by_all_rules(guest, frame)) {
         to_wire(guest, buffer, frame);
     } else if (buffer != nullptr) {
         mine_.spare[mine_.spares++] = buffer;
@@ -153,8 +162,7 @@ void DataThread::handle(GuestQueue& queue, RingConsumer::Frame const& in) {
 }
 
 // true: to the wire as well.
-bool DataThread::handle_by_all_rules(GuestQueue& queue, Frame& frame) {
-    Guest& guest = *queue.guest;
+bool DataThread::handle_by_all_rules(Guest& guest, Frame& frame) {
     if ((frame.record.flags & ~allowed_tx_flags(guest.features)) != 0) {
         counters_.add(guest.slot, Counter::drop_bad_offload);
         return false;
@@ -167,7 +175,9 @@ bool DataThread::handle_by_all_rules(GuestQueue& queue, Frame& frame) {
     if (verdict.reply) {
         counters_.add(guest.slot, Counter::replies);
         auto const answer = classifier_.reply();
-        put(queue, answer.data(), static_cast<std::uint32_t>(answer.size()), lvif_record{});
+        // Complete, so that nobody on its way changes it.
+        Frame reply{const_cast<std::uint8_t*>(answer.data()), static_cast<std::uint32_t>(answer.size()), lvif_record{}};
+        to_guest(guest.slot, reply);
     }
     if (verdict.slot != wire_slot) {
         counters_.add(guest.slot, Counter::switched_frames);
@@ -204,7 +214,7 @@ void DataThread::to_wire(Guest& from, rte_mbuf* buffer, Frame& frame) {
         counters_.add(from.slot, fault);
     }
     if (buffer != nullptr) {
-        mine_.spare[mine_.spares++] = buffer;
+        give_back(buffer);
     }
 }
 
@@ -334,29 +344,58 @@ void DataThread::put_segment(GuestQueue& queue, Frame& frame) {
 
 // ---- between data threads ----
 
+// true: it is the keeper's now, or was dropped. Large frames are TCP's and never for the keeper.
+bool DataThread::hand_to_keeper(Slot from, Frame const& frame) {
+    if (setup_.index == keeper_thread || !is_for_keeper({frame.bytes, frame.length})) {
+        return false;
+    }
+    handed_to_ |= 1U << keeper_thread;
+    Counter const fault =
+        hand_off_buffer(keeper_thread, from, to_be_judged, frame.record, copy_of(frame.bytes, frame.length));
+    if (fault != Counter::none) {
+        counters_.add(from, fault);
+    }
+    return true;
+}
+
+// Takes the buffer.
+void DataThread::judge_for_peer(Handoff const& handoff) {
+    Frame frame{rte_pktmbuf_mtod(handoff.buffer, std::uint8_t*), handoff.buffer->data_len, handoff.record};
+    Guest* const guest = guests_[handoff.slot];
+    if (handoff.slot == wire_slot) {
+        judge_by_all_rules(frame);
+    } else if (guest == nullptr) {
+        counters_.add(handoff.slot, Counter::drop_guest_gone);
+    } else if (send_space() < max_segments) {
+        counters_.add(handoff.slot, Counter::drop_wire_full);
+    } else if (handle_by_all_rules(*guest, frame)) {
+        to_wire(*guest, handoff.buffer, frame);
+        return;
+    }
+    rte_pktmbuf_free(handoff.buffer);
+}
+
 // Copied into a buffer of its own; a large frame goes as its segments.
 void DataThread::hand_off(GuestQueue const& queue, std::uint16_t number, Frame const& frame) {
     Slot const slot = queue.guest->slot;
     handed_to_ |= 1U << queue.thread;
     if ((frame.record.flags & gso_flags) == 0) {
-        Counter const fault = hand_off_buffer(queue, number, frame.record, [&](std::span<std::uint8_t> out) {
-            std::memcpy(out.data(), frame.bytes, std::min<std::size_t>(frame.length, out.size()));
-            return frame.length <= out.size() ? frame.length : 0U;
-        });
+        Counter const fault =
+            hand_off_buffer(queue.thread, slot, number, frame.record, copy_of(frame.bytes, frame.length));
         if (fault != Counter::none) {
             counters_.add(slot, fault);
         }
         return;
     }
     cut(slot, frame, [&](Segmenter const& segmenter, std::size_t i) {
-        return hand_off_buffer(queue, number, lvif_record{},
+        return hand_off_buffer(queue.thread, slot, number, lvif_record{},
                                [&](std::span<std::uint8_t> out) { return segmenter.write(i, out); });
     });
 }
 
 // `fill` writes a frame into a span and returns its length, 0 when it does not fit.
 template <typename Fill>
-Counter DataThread::hand_off_buffer(GuestQueue const& queue, std::uint16_t number, lvif_record const& record,
+Counter DataThread::hand_off_buffer(std::uint16_t thread, Slot slot, std::uint16_t number, lvif_record const& record,
                                     Fill fill) {
     rte_mbuf* const buffer = take_spare();
     if (buffer == nullptr) {
@@ -368,7 +407,7 @@ Counter DataThread::hand_off_buffer(GuestQueue const& queue, std::uint16_t numbe
     Counter fault = Counter::none;
     if (length == 0) {
         fault = Counter::drop_too_long;
-    } else if (!mine_.handoff[queue.thread].push({buffer, record, queue.guest->slot, number})) {
+    } else if (!mine_.handoff[thread].push({buffer, record, slot, number})) {
         fault = Counter::drop_handoff_full;
     }
     if (fault != Counter::none) {
@@ -383,6 +422,10 @@ bool DataThread::from_other_threads() {
         Handoff handoff;
         for (std::uint32_t i = 0; i < batch && peer->mine_.handoff[setup_.index].pop(handoff); ++i) {
             worked = true;
+            if (handoff.queue == to_be_judged) {
+                judge_for_peer(handoff);
+                continue;
+            }
             Guest* const guest = guests_[handoff.slot];
             if (guest != nullptr && handoff.queue < guest->queues.size()) {
                 Frame frame{rte_pktmbuf_mtod(handoff.buffer, std::uint8_t*), handoff.buffer->data_len, handoff.record};

@@ -99,6 +99,12 @@ void DataThread::judge_by_all_rules(rte_mbuf& buffer) {
         return;
     }
     Frame frame = received(buffer);
+    if (!hand_to_keeper(wire_slot, frame)) {
+        judge_by_all_rules(frame);
+    }
+}
+
+void DataThread::judge_by_all_rules(Frame& frame) {
     Verdict const verdict = classifier_.from_wire({frame.bytes, frame.length}, frame.length, now_ns_ / 1000);
     if (verdict.drop != Counter::none) {
         counters_.add(wire_slot, verdict.drop);
@@ -199,6 +205,16 @@ rte_mbuf* DataThread::take_spare() noexcept {
         mine_.spares = spare_refill;
     }
     return mine_.spare[--mine_.spares];
+}
+
+// A buffer that turned out not to be needed, of this thread or of another.
+void DataThread::give_back(rte_mbuf* buffer) noexcept {
+    if (mine_.spares < InFlight::spare_room) {
+        mine_.spare[mine_.spares] = buffer;
+        ++mine_.spares;
+    } else {
+        rte_pktmbuf_free(buffer);
+    }
 }
 
 // Tags the guest's frame, which is then complete, and queues it. The caller has seen to send_space().
