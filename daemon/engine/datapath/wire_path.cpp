@@ -140,10 +140,10 @@ void DataThread::act(Verdict const& verdict, Frame& frame) {
     }
 }
 
-// The tag, if the wire has one, stays behind: the addresses are moved over it, and back for the next who gets the
-// frame.
+// A tag (the wire's VLAN, or a mere priority) stays behind: the addresses are moved over it, and back for the next who
+// gets the frame.
 void DataThread::from_wire_to_guest(Slot slot, Frame& frame) {
-    if (directory_.network().vlan == 0 || !has_vlan_tag(frame)) {
+    if (!has_vlan_tag(frame)) {
         to_guest(slot, frame);
         return;
     }

@@ -118,6 +118,21 @@ TEST_F(DataThreadTest, TheTagOfTheWireIsNotSeenByGuests) {
     EXPECT_EQ(sent[0], tagged_answer);
 }
 
+TEST_F(DataThreadTest, APriorityTagStaysBehind) {
+    TestGuest guest(1, 0);
+    world->own(1, 80);
+    add(guest, 1);
+    Bytes const plain = make_frame(world->inbound(80));
+    Bytes tagged = plain;
+    Bytes const priority{0x81, 0x00, 0xa0, 0x00};
+    tagged.insert(tagged.begin() + 12, priority.begin(), priority.end());
+    world->arrive(tagged);
+    turn();
+    auto const got = guest.receive();
+    ASSERT_EQ(got.size(), 1U);
+    EXPECT_EQ(got[0].frame, plain);
+}
+
 TEST_F(DataThreadTest, GuestsReachEachOtherWithoutTheWire) {
     TestGuest shared(1, 0);
     TestGuest own_address(2, 0);
