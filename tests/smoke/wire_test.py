@@ -335,17 +335,18 @@ class SeveralQueues(case.SmokeTest):
 
     @classmethod
     def setUpClass(cls):
-        lab = cls.make_lab("nginx", "curl", "iperf3", port_arguments=",qpairs=2", config={"data": {"threads": 2}})
+        lab = cls.make_lab("nginx", "curl", "ping", port_arguments=",qpairs=2", config={"data": {"threads": 2}})
         lab.guest("web", applications.nginx(lab.directory), "--queues", "2", wait=False)
         lab.guest("db", applications.nginx(lab.directory, name="db"), "--dedicated", "--queues", "2", wait=False)
+        lab.guest("echo", ECHO, "--queues", "2", wait=False)
         cls.sha256 = applications.random_file(lab.directory / "www" / "file", 5_000_000)
-        for address in (SHARED4, DEDICATED4[0]):
-            lab.wait_for_tcp(address, 80)
+        for address, port in ((SHARED4, 80), (SHARED4, ECHO_PORT), (DEDICATED4[0], 80)):
+            lab.wait_for_tcp(address, port)
 
     def test_as_configured(self):
         status = self.lab.ctl("status")
         self.assertEqual((status["data_threads"], status["port"]["queues"]), (2, 2))
-        self.assertEqual([guest["queues"] for guest in self.lab.ctl("guests")], [2, 2])
+        self.assertEqual([guest["queues"] for guest in self.lab.ctl("guests")], [2, 2, 2])
 
     def fetch_in_parallel(self, address, namespace=None, kill=False):
         with contextlib.ExitStack() as stack:
@@ -362,6 +363,24 @@ class SeveralQueues(case.SmokeTest):
             with self.subTest(address=address):
                 self.fetch_in_parallel(address)
         self.assertTrue(all(thread["turns"] > 0 for thread in self.lab.ctl("stats")["threads"]))
+
+    def test_fragments(self):
+        """First and later fragments of a datagram come through different queues."""
+        for address in (SHARED4, SHARED6):
+            for size in (3000, 30_000):
+                with self.subTest(address=address, size=size):
+                    data = os.urandom(size)
+                    self.assertEqual(udp_echo(self.lab, address, data), data)
+
+    def test_ping(self):
+        """What is asked through one queue and answered through another."""
+        for name in ("web", "echo", "db"):
+            for address in (WIRE4, WIRE6):
+                for size in ("56", "20000"):
+                    with self.subTest(guest=name, address=address, size=size):
+                        done = self.lab.run(["ping", "-n", "-c", "3", "-i", "0.05", "-W", "5", "-s", size, address],
+                                            namespace=self.lab.guests[name].namespace)
+                        self.assertIn(" 0% packet loss", done.stdout)
 
     def test_guest_to_guest(self):
         self.fetch_in_parallel(DEDICATED4[0], self.lab.guests["web"].namespace)
