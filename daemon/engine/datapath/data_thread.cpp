@@ -32,6 +32,7 @@ bool try_watch(int epoll_fd, int fd, void* tag) noexcept {
     return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
+// lint: not per frame: at start
 void watch(int epoll_fd, int fd, void* tag) {
     if (!try_watch(epoll_fd, fd, tag)) {
         throw std::system_error(errno, std::generic_category(), "watch a descriptor of the data path");
