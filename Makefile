@@ -62,7 +62,8 @@ lint: ## layers, data path, licence lines, length, formatting; needs no build
 
 install: ## install build/release; PREFIX (default /usr/local) and DESTDIR as usual
 	@test -f build/release/build.ninja || $(MAKE) --no-print-directory release
-	@cmake --install build/release $(if $(PREFIX),--prefix $(PREFIX))
+	@cmake --log-level=NOTICE -DCMAKE_INSTALL_PREFIX=$(or $(PREFIX),/usr/local) build/release
+	@cmake --install build/release
 
 clean: ## remove build/
 	@rm -rf build
