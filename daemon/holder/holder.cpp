@@ -14,6 +14,7 @@
 #include <spdlog/spdlog.h>
 
 #include "daemon/holder/reload.hpp"
+#include "drivers/nic/packet_ring.hpp"
 #include "drivers/nic/pool_check.hpp"
 #include "drivers/nic/wait_fds.hpp"
 
@@ -190,6 +191,7 @@ void Holder::engine_died() {
         spdlog::critical("the buffer pool cannot be used any more ({}): ending, to be started again", pool.reason);
         std::_Exit(EXIT_FAILURE);  // closing the port would put its buffers back, and spin
     }
+    realign_packet_rings(port_.description());
     bool const asked = std::exchange(replacing_, false);
     start_engine_after(asked ? milliseconds{0} : delay_.after_death(lived));
 }
