@@ -19,4 +19,4 @@ done
     done
     exit 1
 }
-tail -n 3 "$work/log"
+tail -n 1 "$work/log"
