@@ -132,7 +132,7 @@ Json many_regions(Rogue& rogue, Setting const&) {
     result["status"] = status;
     for (std::uint32_t number = region - 15; number <= region; ++number)
         lvif_hv_unshare(rogue.hv(), number);
-    rogue.connect(4, LVIF_RING_MAX_CAPACITY);
+    rogue.connect(4, LVIF_RING_MIN_CAPACITY);
     result.update(still_there(rogue));
     return result;
 }
