@@ -119,7 +119,7 @@ class Deaths(case.SmokeTest):
 
     def test_new_guest_after_a_death(self):
         self.lab.kill_engine()
-        guest = self.lab.guest("late", ["redis-server", "--port", "6400", "--bind", "0.0.0.0", "--protected-mode", "no"])
+        guest = self.lab.guest("late", applications.redis(6400))
         self.lab.wait_for_tcp(SHARED4, 6400)
         guest.stop()
         del self.lab.guests["late"]
