@@ -135,9 +135,10 @@ Json torn(Rogue& rogue, Setting const& setting, Tear tear) {
             tear(rogue.queue(0).tx, random);
     });
     std::vector<std::uint8_t> const frame(600, 0);
-    for (auto const end = in(setting.time); before(end) && rogue.is_connected();)
-        for (int i = 0; i < 50; ++i)
-            rogue.send(frame, {});
+    bool taken = true;  // not any more once the server has seen the breach
+    for (auto const end = in(setting.time); taken && before(end) && rogue.is_connected();)
+        for (int i = 0; taken && i < 50; ++i)
+            taken = rogue.send(frame, {});
     over = true;
     other.join();
     rogue.queue(0).tx.set_head(rogue.queue(0).tx.tail() + 17);
