@@ -40,7 +40,10 @@ struct alignas(64) InFlight {
     std::uint32_t rx_end;
     std::uint32_t tx_first;  // tx[tx_first .. tx_end), modulo send_room, are ready for the wire
     std::uint32_t tx_end;
-    std::uint32_t spares;  // spare[0 .. spares) are empty buffers
+    std::uint32_t spares;          // spare[0 .. spares) are empty buffers
+    std::uint16_t serving;         // slot of the guest whose frames are being handled; 0: none
+    std::uint16_t suspect;         // what `serving` was when the last engine crashed
+    std::uint32_t suspect_deaths;  // and how many engines in a row crashed so
     rte_mbuf* rx[wire_burst];
     rte_mbuf* tx[send_room];
     std::uint16_t tx_slot[send_room];  // of the guest that sent it
@@ -59,6 +62,7 @@ struct EngineBoot {
     std::uint16_t first_lcore = 1;  // data thread t uses lcore id first_lcore + t: its mempool cache
     int holder_fd = -1;             // SOCK_SEQPACKET, holder_messages.hpp
     std::uint64_t generation = 1;   // engines since the holder started
+    bool after_crash = false;  // the one before ended by a fault of its own or hung; not: was killed or told to stop
 };
 
 }  // namespace librettos

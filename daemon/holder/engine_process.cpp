@@ -147,6 +147,7 @@ std::string EngineProcess::reap() {
     while (waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED) != 0 && errno == EINTR) {
     }
     pid_ = -1;
+    crashed_ = info.si_code != CLD_EXITED && info.si_status != SIGKILL && info.si_status != SIGTERM;
     if (info.si_code == CLD_EXITED) {
         return "exited with status " + std::to_string(info.si_status);
     }

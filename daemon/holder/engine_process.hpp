@@ -35,9 +35,12 @@ class EngineProcess {
     void kill() const;
     // After pidfd() was readable: reaps, and says how it ended, for people.
     std::string reap();
+    // After reap(): it ended by a fault of its own.
+    bool crashed() const { return crashed_; }
 
   private:
     pid_t pid_ = -1;
+    bool crashed_ = false;
     int pidfd_ = -1;
     int socket_ = -1;
     std::chrono::steady_clock::time_point started_;

@@ -173,6 +173,7 @@ void Holder::carry_out(HolderMessage const& request) {
 void Holder::engine_died() {
     milliseconds const lived = engine_->age();
     std::string const end = engine_->reap();
+    boot_.after_crash = engine_->crashed() || std::exchange(hung_, false);
     engine_death_ = {};
     engine_messages_ = {};
     engine_deadline_ = {};
@@ -262,6 +263,7 @@ void Holder::judge_progress() {
         spdlog::error("data thread {} of engine {} has not turned for {} ms: killed", *thread, engine_->pid(),
                       std::chrono::duration_cast<milliseconds>(patience_).count());
         engine_ready_ = false;
+        hung_ = true;
         engine_->kill();
         return;
     }

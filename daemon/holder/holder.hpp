@@ -72,6 +72,8 @@ class Holder {
     RestartDelay delay_;
     LinkState link_;
     bool engine_ready_ = false;
+    bool hung_ = false;  // the engine that was killed for it
+
     bool stopping_ = false;
     bool replacing_ = false;
 

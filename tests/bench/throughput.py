@@ -7,7 +7,7 @@ DIRECTIONS = ("wire_to_guest", "guest_to_wire")
 GUESTS = 64
 OWNED_PORTS = 1024
 
-# The least that issue 2 asks for: frames per second, and ratio by peer.
+# The least that is asked for: frames per second, and ratio by peer.
 TARGET_RATE = {64: 14.88e6}
 TARGET_RATIO = {(64, "memif"): 1.3, (64, "vhost-user"): 3.0, (1500, "memif"): 2.0, (1500, "best"): 1.0}
 

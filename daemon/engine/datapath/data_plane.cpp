@@ -15,6 +15,7 @@
 #include <span>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 #include "daemon/engine/datapath/data_thread.hpp"
 
@@ -23,6 +24,7 @@ namespace librettos {
 namespace {
 
 constexpr std::uint16_t no_domain = 0xffff;
+constexpr std::uint32_t fatal_engines = 3;  // that crashed in a row while serving one guest
 
 // A slot of the statistics file, changed so that a reader notices (StatsSlot::generation).
 void write_slot(StatsSlot& slot, std::uint16_t domain, std::string const& name) {
@@ -52,6 +54,7 @@ struct DataPlane::State {
     };
 
     StatsHeader* stats = nullptr;
+    std::span<InFlight> in_flight;  // one per data thread
     std::span<StatsSlot> slots;
     std::vector<std::unique_ptr<DataThread>> data_threads;
     std::vector<std::thread> threads;
@@ -75,10 +78,31 @@ struct DataPlane::State {
         }
     }
 
+    void note_suspects(bool after_crash);
+    bool is_refused(Slot slot) const;
     Slot find_slot(DomId domain, std::string const& name) const;
     void take_slot(Slot slot, DomId domain, std::string const& name);
     void on_ack(DataAck const& ack, std::vector<DataEvent>& events);
 };
+
+// A frame stays in its guest's ring until it has been handled. One that crashes the engine would crash each next one,
+// so a guest during whose frames several engines in a row have crashed is not served any more. A kill from outside says
+// nothing.
+void DataPlane::State::note_suspects(bool after_crash) {
+    for (InFlight& thread : in_flight) {
+        Slot const serving = std::exchange(thread.serving, wire_slot);
+        if (after_crash) {
+            thread.suspect_deaths = serving != wire_slot && serving == thread.suspect ? thread.suspect_deaths + 1 : 1;
+            thread.suspect = serving;
+        }
+    }
+}
+
+bool DataPlane::State::is_refused(Slot slot) const {
+    return std::any_of(in_flight.begin(), in_flight.end(), [slot](InFlight const& thread) {
+        return thread.suspect == slot && thread.suspect_deaths >= fatal_engines;
+    });
+}
 
 // The slot that the guest had with an earlier engine, else one that nobody has, else one that nobody came back to.
 Slot DataPlane::State::find_slot(DomId domain, std::string const& name) const {
@@ -105,6 +129,9 @@ void DataPlane::State::take_slot(Slot slot, DomId domain, std::string const& nam
     if (is_slot_of(slots[slot], domain, name)) {
         return;
     }
+    for (InFlight& thread : in_flight) {
+        thread.suspect = thread.suspect == slot ? wire_slot : thread.suspect;
+    }
     for (std::uint16_t thread = 0; thread < stats->threads; ++thread) {
         std::uint64_t* const first = cells(thread) + std::size_t{slot} * counter_count;
         std::for_each(first, first + counter_count,
@@ -123,6 +150,8 @@ DataPlane::DataPlane(EngineBoot const& boot, NetworkIdentity const& network, lvi
     if (state.event_fd < 0) {
         throw failure(errno, "make the data plane's event descriptor");
     }
+    state.in_flight = {boot.in_flight, boot.data_threads};
+    state.note_suspects(boot.after_crash);
     for (std::uint16_t i = 0; i < boot.data_threads; ++i) {
         DataThreadSetup setup;
         setup.port = &boot.port;
@@ -175,6 +204,9 @@ Slot DataPlane::add_guest(GuestAttachment const& attachment) {
     Slot const slot = state.find_slot(attachment.identity.domain, attachment.name);
     if (slot == wire_slot) {
         throw failure(ENOSPC, "give a guest a slot (all are taken)");
+    }
+    if (is_slot_of(state.slots[slot], attachment.identity.domain, attachment.name) && state.is_refused(slot)) {
+        throw failure(EPERM, "killed 3 engines");
     }
     auto guest = std::make_unique<Guest>();
     guest->slot = slot;

@@ -53,7 +53,8 @@ class DataPlane {
     DataPlane(EngineBoot const& boot, NetworkIdentity const& network, lvif_portmap const& portmap);
     ~DataPlane();  // stops the threads; guests still attached are let go
 
-    // Returns the guest's slot. Throws std::system_error (ENOSPC) when all slots are taken.
+    // Returns the guest's slot. Throws std::system_error: ENOSPC when all slots are taken, EINVAL for impossible ring
+    // positions, EPERM when engines crashed again and again while they served this guest.
     Slot add_guest(GuestAttachment const& guest);
     void remove_guest(Slot slot);
     void set_limit(Slot slot, RateLimit limit);

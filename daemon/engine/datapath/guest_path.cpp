@@ -4,6 +4,7 @@
 #include <rte_mbuf.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
 #include "daemon/engine/datapath/checksum.hpp"
@@ -103,6 +104,8 @@ bool DataThread::serve(GuestQueue& queue) {
     RingConsumer::Frame in;
     std::uint32_t frames = 0;
     std::uint64_t bytes = 0;
+    mine_.serving = queue.guest->slot;
+    std::atomic_signal_fence(std::memory_order_seq_cst);  // for a reader that looks after a crash in between
     for (std::uint32_t i = 0; i < guest_burst && send_space() >= max_segments; ++i) {
         if (std::uint64_t const wait_until_ns = limited ? limiter.wait_until_ns(now_ns_) : 0; wait_until_ns != 0) {
             counters_.add(queue.guest->slot, Counter::throttled);
@@ -121,6 +124,8 @@ bool DataThread::serve(GuestQueue& queue) {
         bytes += in.record.length;
         handle(queue, in);
     }
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    mine_.serving = wire_slot;
     counters_.add(queue.guest->slot, Counter::from_guest_frames, frames);
     counters_.add(queue.guest->slot, Counter::from_guest_bytes, bytes);
     if (queue.from_guest.broken()) {

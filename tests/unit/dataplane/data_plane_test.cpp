@@ -105,6 +105,41 @@ TEST_P(DataPlaneTest, AGuestKeepsItsSlotAndCountersAcrossEngines) {
     ASSERT_TRUE(eventually([&] { return !second.receive().empty(); })) << "goes on in the same ring";
 }
 
+// What a crash in the middle of a guest's frames leaves in the shared memory, as often as engines crashed.
+TEST_P(DataPlaneTest, AGuestWhoseFramesCrashEnginesIsRefused) {
+    EngineBoot boot = world->boot(GetParam());
+    boot.after_crash = true;
+    TestGuest poisonous(1, 0);
+    TestGuest honest(2, 0);
+    for (int crash = 0; crash < 3; ++crash) {
+        DataPlane plane(boot, world->network(), world->portmap());
+        ASSERT_EQ(plane.add_guest(poisonous.attachment("poisonous")), 1) << "after " << crash << " crashes";
+        ASSERT_EQ(plane.add_guest(honest.attachment("honest")), 2);
+        ASSERT_TRUE(awaits(plane, DataEvent::Kind::added, 2));
+        boot.in_flight[0].serving = 1;
+    }
+    {
+        DataPlane plane(boot, world->network(), world->portmap());
+        EXPECT_THROW(plane.add_guest(poisonous.attachment("poisonous")), std::system_error);
+        EXPECT_EQ(plane.add_guest(honest.attachment("honest")), 2);
+    }
+    TestGuest next(3, 0);
+    DataPlane plane(boot, world->network(), world->portmap());
+    plane.release_unclaimed_slots();
+    EXPECT_EQ(plane.add_guest(next.attachment("next")), 1) << "the slot is nobody's fault";
+}
+
+TEST_P(DataPlaneTest, KillsFromOutsideAreNobodysFault) {
+    EngineBoot const boot = world->boot(GetParam());
+    TestGuest guest(1, 0);
+    for (int kill = 0; kill < 10; ++kill) {
+        DataPlane plane(boot, world->network(), world->portmap());
+        ASSERT_EQ(plane.add_guest(guest.attachment("busy")), 1);
+        ASSERT_TRUE(awaits(plane, DataEvent::Kind::added, 1));
+        boot.in_flight[0].serving = 1;
+    }
+}
+
 TEST_P(DataPlaneTest, ARingWithImpossiblePositionsIsRefused) {
     EngineBoot const boot = world->boot(GetParam());
     DataPlane plane(boot, world->network(), world->portmap());
