@@ -150,10 +150,18 @@ class DataThread {
     template <typename Sink>
     void cut(Slot slot, Frame const& frame, Sink sink);
     bool from_other_threads();
-    void touch(GuestQueue& queue);
+
+    void report_broken(GuestQueue& queue, char const* reason);
+
+    // publish.cpp
     void publish_rings();
     void wake_peers();
-    void report_broken(GuestQueue& queue, char const* reason);
+    void touch(GuestQueue& queue) {
+        if (!queue.touched) {
+            queue.touched = true;
+            touched_.push_back(&queue);
+        }
+    }
 
     // data_thread.cpp
     bool take_commands();

@@ -5,6 +5,7 @@ add_library(librettos_datapath STATIC
   data_plane.cpp
   data_thread.cpp
   guest_path.cpp
+  publish.cpp
   mbuf_use.cpp
   wire_path.cpp)
 target_link_libraries(librettos_datapath PUBLIC librettos_classify librettos_options PkgConfig::DPDK Threads::Threads)
