@@ -73,7 +73,9 @@ TEST(CommandTree, ForwardsSignalsToWhatTheCommandLeftBehind) {
 
 TEST(CommandTree, EndsThemAll) {
     RunningProgram program(
-        {"/bin/sh", "-c", "(sleep 1000; :) & (sh -c 'sleep 1000; :' & sleep 1000; :) & echo ready; while :; do sleep 1000; done"}, nullptr);
+        {"/bin/sh", "-c",
+         "(sleep 1000; :) & (sh -c 'sleep 1000; :' & sleep 1000; :) & echo ready; while :; do sleep 1000; done"},
+        nullptr);
     program.start();
     EXPECT_EQ(program.line(), "ready");
     EXPECT_TRUE(eventually([&] {
