@@ -21,8 +21,8 @@ constexpr unsigned pool_cache = 512;
 }  // namespace
 
 rte_mempool* make_frame_pool(char const* name, std::uint32_t frame_bytes, unsigned ports) {
-    auto const room = static_cast<std::uint16_t>(RTE_PKTMBUF_HEADROOM +
-                                                 std::max<std::uint32_t>(frame_bytes, RTE_MBUF_DEFAULT_DATAROOM));
+    auto const room = static_cast<std::uint16_t>(
+        RTE_PKTMBUF_HEADROOM + std::max<std::uint32_t>((frame_bytes + 15U) & ~15U, RTE_MBUF_DEFAULT_DATAROOM));
     rte_mempool* const pool =
         rte_pktmbuf_pool_create(name, buffers_per_port * ports - 1, pool_cache, 0, room, SOCKET_ID_ANY);
     if (pool == nullptr)
