@@ -165,9 +165,6 @@ class RingProducer : public RingEnd {
     // After publish() and a full fence, which pairs with the consumer's in lvif_rx_sleep.
     bool consumer_sleeps() const noexcept { return __atomic_load_n(&header_->consumer_sleeps, __ATOMIC_RELAXED) != 0; }
 
-    // Bytes in the ring that the guest has not taken, by its last known position.
-    std::uint64_t occupied_bytes() const noexcept { return head_ - tail_; }
-
   private:
     using RingEnd::RingEnd;
 

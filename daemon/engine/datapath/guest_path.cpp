@@ -162,7 +162,7 @@ void DataThread::handle(GuestQueue& queue, RingConsumer::Frame const& in) {
     if (!hand_to_keeper(guest.slot, frame) && handle_by_all_rules(guest, frame)) {
         to_wire(guest, buffer, frame);
     } else if (buffer != nullptr) {
-        mine_.spare[mine_.spares++] = buffer;
+        give_back(buffer);
     }
 }
 
@@ -231,7 +231,7 @@ void DataThread::segments_to_wire(Guest& from, Frame const& frame) {
         }
         auto const length = segmenter.write(i, {rte_pktmbuf_mtod(buffer, std::uint8_t*), buffer_room_});
         if (length == 0 || length > max_wire_frame_) {
-            mine_.spare[mine_.spares++] = buffer;
+            give_back(buffer);
             return Counter::drop_wire_too_long;
         }
         buffer->data_len = static_cast<std::uint16_t>(length);
@@ -416,7 +416,7 @@ Counter DataThread::hand_off_buffer(std::uint16_t thread, Slot slot, std::uint16
         fault = Counter::drop_handoff_full;
     }
     if (fault != Counter::none) {
-        mine_.spare[mine_.spares++] = buffer;
+        give_back(buffer);
     }
     return fault;
 }
