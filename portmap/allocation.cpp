@@ -25,6 +25,7 @@ std::uint32_t PortmapAuthority::word(Index index) const {
 
 void PortmapAuthority::set_word(Index index, std::uint32_t word, Time now) {
     since_s_[index] = static_cast<std::uint32_t>(now.count() / 1000);
+    changed_.set(index / block_ports);
     std::atomic_ref{table_word(table_, index)}.store(word, std::memory_order_relaxed);
 }
 

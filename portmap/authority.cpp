@@ -153,11 +153,17 @@ int PortmapAuthority::lease(DomId domain, std::uint8_t protocol, std::uint32_t c
 }
 
 int PortmapAuthority::release(DomId domain, std::uint8_t protocol, std::uint32_t first, std::uint32_t count, Time now) {
-    if (!is_protocol_or_both(protocol) || !is_range(first, count))
+    bool const all = protocol == LVIF_PORT_TCP_AND_UDP && first == 0 && count == 0;
+    if (!all && (!is_protocol_or_both(protocol) || !is_range(first, count)))
         return -EINVAL;
-    if (living(domain) == nullptr)
+    Owner* const owner = living(domain);
+    if (owner == nullptr)
         return -ENOENT;
     expire(now);
+    while (all && owner->first != none)
+        free(owner->first, now);
+    if (all)
+        return 0;
     bool all_own = true;
     for_each_base(protocol, [&](Index base) {
         for (Index index = base + first; index < base + first + count; index++)
@@ -222,6 +228,15 @@ int PortmapAuthority::query(std::uint8_t protocol, std::uint16_t port, Time now,
     if (!owner.alive && owner.quarantine_end > now)
         answer.quarantine_left_s = seconds(owner.quarantine_end - now + Time{999});
     return 0;
+}
+
+bool PortmapAuthority::restore(DomId domain, std::uint8_t protocol, std::uint16_t port, bool leased, Time now) {
+    Owner* const owner = living(domain);
+    Index const index = base_of(protocol) + port;
+    if (owner == nullptr || port == 0 || !is_protocol(protocol) || state(index) != LVIF_PORT_FREE)
+        return false;
+    claim(domain, *owner, index, leased ? LVIF_PORT_LEASED : 0, now);
+    return true;
 }
 
 void PortmapAuthority::expire(Time now) {

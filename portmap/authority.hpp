@@ -18,6 +18,7 @@
 #pragma once
 
 #include <array>
+#include <bitset>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -27,6 +28,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include <librettos/portmap.h>
@@ -84,6 +86,15 @@ class PortmapAuthority {
     // -EADDRINUSE when one of them is bound; a quarantine gives way to the host. Taking back leaves other ports alone.
     int reserve(std::uint8_t protocol, std::uint32_t first, std::uint32_t count, bool reserve, Time now);
     int query(std::uint8_t protocol, std::uint16_t port, Time now, Answer& answer) const;
+
+    // A port that `domain` had before the table was lost, whatever its limit. False: it is not free.
+    bool restore(DomId domain, std::uint8_t protocol, std::uint16_t port, bool leased, Time now);
+
+    // For who keeps a copy of the table: blocks of it, those of UDP after those of TCP, that have changed since the
+    // last call.
+    static constexpr std::uint32_t block_ports = 256;
+    using Blocks = std::bitset<2 * LVIF_PORTS / block_ports>;
+    Blocks take_changed() { return std::exchange(changed_, {}); }
 
     // Frees what has been quarantined long enough.
     void expire(Time now);
@@ -153,6 +164,7 @@ class PortmapAuthority {
     std::vector<std::uint32_t> position_;      // in its Free::ports
     std::array<std::array<Free, 2>, 2> free_;  // [protocol][half]
     Totals totals_;
+    Blocks changed_;
 };
 
 }  // namespace librettos

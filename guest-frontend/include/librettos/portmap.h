@@ -23,7 +23,8 @@
  *                                     for stacks with one ephemeral range (Linux); it counts twice against the limit.
  *     -EADDRINUSE   no such block is free      -EDQUOT, -EINVAL as above
  *   release(protocol, first, count)   guest. Frees ports; the range may cover bound and leased ones. Protocol
- *                                     LVIF_PORT_TCP_AND_UDP: of both.
+ *                                     LVIF_PORT_TCP_AND_UDP: of both; with first and count 0: all that the caller owns, for
+ *                                     a program that starts anew in a domain that lived on.
  *     -EPERM        one of them is not the caller's (nothing is released)
  *
  *   set_limit(domain, ports)          control domain: the most ports the domain may own, of both protocols together

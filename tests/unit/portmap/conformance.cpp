@@ -280,6 +280,26 @@ TEST_P(PortmapConformance, ReleaseIsAllOrNothing) {
     EXPECT_EQ(bind(b, tcp, 100), 0) << "released ports have no quarantine";
 }
 
+TEST_P(PortmapConformance, ReleaseOfEverything) {
+    start();
+    Guest const a = authority_->create_guest("a");
+    Guest const b = authority_->create_guest("b");
+    std::uint16_t first = 0;
+    EXPECT_EQ(authority_->release(a, both, 0, 0), 0) << "it has none";
+    ASSERT_EQ(bind(a, tcp, 80), 0);
+    ASSERT_EQ(bind(a, udp, 65535), 0);
+    ASSERT_EQ(bind(b, tcp, 81), 0);
+    ASSERT_EQ(authority_->lease(a, both, 300, &first), 0);
+    EXPECT_EQ(authority_->release(a, tcp, 0, 0), -EINVAL) << "of both protocols or not at all";
+    EXPECT_EQ(authority_->release(a, both, 0, 1), -EINVAL);
+    EXPECT_EQ(authority_->release(a, both, 1, 0), -EINVAL);
+    EXPECT_TRUE(entry(tcp, 80).bound_to(a.domain));
+    EXPECT_EQ(authority_->release(a, both, 0, 0), 0);
+    EXPECT_TRUE(is_free(tcp, 80) && is_free(udp, 65535) && is_free(tcp, first) && is_free(udp, first));
+    EXPECT_TRUE(entry(tcp, 81).bound_to(b.domain));
+    EXPECT_EQ(bind(b, tcp, 80), 0) << "released ports have no quarantine";
+}
+
 TEST_P(PortmapConformance, ReservedPortsAreTheHosts) {
     start();
     Guest const a = authority_->create_guest("a");

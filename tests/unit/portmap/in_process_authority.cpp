@@ -170,6 +170,37 @@ TEST_F(Authority, QuarantinedDomainsOfOneAccountAreBounded) {
     EXPECT_EQ(authority_.totals().quarantined, 1024u);
 }
 
+TEST_F(Authority, RestoresWhatWasClaimedBefore) {
+    authority_.add_domain(DomId{1}, "a");
+    ASSERT_EQ(authority_.set_limit(DomId{1}, 1), 0);
+    EXPECT_TRUE(authority_.restore(DomId{1}, IPPROTO_TCP, 80, false, Time{0}));
+    EXPECT_TRUE(authority_.restore(DomId{1}, IPPROTO_UDP, 40000, true, Time{0})) << "beyond the limit";
+    EXPECT_FALSE(authority_.restore(DomId{1}, IPPROTO_TCP, 80, false, Time{0})) << "twice";
+    EXPECT_FALSE(authority_.restore(DomId{1}, IPPROTO_TCP, 0, false, Time{0}));
+    EXPECT_FALSE(authority_.restore(DomId{2}, IPPROTO_TCP, 81, false, Time{0})) << "of nobody";
+    EXPECT_EQ(table_->tcp[80], lvif_port_entry(LVIF_PORT_BOUND, 1, 0));
+    EXPECT_EQ(table_->udp[40000], lvif_port_entry(LVIF_PORT_BOUND, 1, LVIF_PORT_LEASED));
+    EXPECT_EQ(authority_.bind(DomId{1}, IPPROTO_TCP, 81, Time{0}, &port_), -EDQUOT);
+    EXPECT_EQ(authority_.release(DomId{1}, IPPROTO_UDP, 40000, 1, Time{0}), 0);
+    EXPECT_EQ(authority_.totals().bound, 1u);
+}
+
+TEST_F(Authority, TellsWhichBlocksHaveChanged) {
+    authority_.add_domain(DomId{1}, "a");
+    EXPECT_TRUE(authority_.take_changed().none());
+    ASSERT_EQ(authority_.bind(DomId{1}, IPPROTO_TCP, 255, Time{0}, &port_), 0);
+    ASSERT_EQ(authority_.bind(DomId{1}, IPPROTO_UDP, 256, Time{0}, &port_), 0);
+    auto const claimed = authority_.take_changed();
+    EXPECT_TRUE(claimed.test(0) && claimed.test(257));
+    EXPECT_EQ(claimed.count(), 2u);
+    ASSERT_EQ(authority_.bind(DomId{1}, IPPROTO_TCP, 255, Time{0}, &port_), 0);
+    EXPECT_TRUE(authority_.take_changed().none()) << "its own already";
+    authority_.remove_domain(DomId{1}, Time{0});
+    EXPECT_EQ(authority_.take_changed(), claimed);
+    authority_.expire(Time{60000});
+    EXPECT_EQ(authority_.take_changed(), claimed);
+}
+
 // Chi-squared over 64 buckets of the half that single ports come from: 63 degrees of freedom, p = 1e-9 at 153.
 TEST_F(Authority, DrawsEachPortAlikeOften) {
     authority_.add_domain(DomId{1}, "a");
