@@ -73,6 +73,8 @@ struct LifeSign {
     EventPort port;
 };
 
+class ServerPorts;  // server_ports.hpp
+
 class Hypervisor {
   public:
     virtual ~Hypervisor() = default;
@@ -106,6 +108,8 @@ class Hypervisor {
     virtual PortInfo query_port(std::uint8_t protocol, std::uint16_t port) = 0;
     virtual void set_port_limit(DomId domain, std::uint32_t ports) = 0;
     virtual void reserve_ports(std::uint8_t protocol, std::uint16_t first, std::uint16_t count, bool reserve) = 0;
+    // Null: guests ask the hypervisor. Valid while this object lives.
+    virtual ServerPorts* server_ports() { return nullptr; }
 };
 
 }  // namespace librettos
