@@ -45,24 +45,34 @@
 #define LVIF_PORTMAP_F_TABLE_PV 0x1u /* TABLE works in a PV domain */
 
 enum lvif_portmap_operation {
-	LVIF_PORTMAP_OP_FEATURES = 0, /* struct lvif_portmap_features, out */
+	/* struct lvif_portmap_features, out */
+	LVIF_PORTMAP_OP_FEATURES = 0,
 
-	LVIF_PORTMAP_OP_BIND = 1,    /* struct lvif_portmap_ports: protocol, port (0: choose); port comes back */
-	LVIF_PORTMAP_OP_LEASE = 2,   /* struct lvif_portmap_ports: protocol, count; port, the first, comes back */
-	LVIF_PORTMAP_OP_RELEASE = 3, /* struct lvif_portmap_ports: protocol, port, count */
+	/* struct lvif_portmap_ports. BIND: protocol, port (0: choose), the port comes back. LEASE: protocol, count; the
+	 * first port comes back. RELEASE: protocol, port, count; all of it 0:
+	 * everything. */
+	LVIF_PORTMAP_OP_BIND = 1,
+	LVIF_PORTMAP_OP_LEASE = 2,
+	LVIF_PORTMAP_OP_RELEASE = 3,
 
-	LVIF_PORTMAP_OP_SET_LIMIT = 16, /* struct lvif_portmap_domain: domain, value: ports; -ENOENT: no such domain */
-	LVIF_PORTMAP_OP_RESERVE = 17,   /* struct lvif_portmap_ports: protocol, port, count, on */
-	LVIF_PORTMAP_OP_ASSIGN_SERVER = 18, /* struct lvif_portmap_domain: domain or NOBODY, value 0; -ENOENT: no such
-	                                      * domain; -EBUSY: another one still maps the table */
-	LVIF_PORTMAP_OP_SET_NAME = 19,      /* struct lvif_portmap_name; -ENOENT: no such domain */
-	LVIF_PORTMAP_OP_SET_QUARANTINE =
-	        20,                /* struct lvif_portmap_domain: domain 0, value: seconds; for domains that are
-	                                      * destroyed from now on */
-	LVIF_PORTMAP_OP_SEED = 21, /* struct lvif_portmap_seed: stirred into what ports are drawn with */
+	/* struct lvif_portmap_domain; value: ports. -ENOENT: no such domain. */
+	LVIF_PORTMAP_OP_SET_LIMIT = 16,
+	/* struct lvif_portmap_ports: protocol, port, count, on */
+	LVIF_PORTMAP_OP_RESERVE = 17,
+	/* struct lvif_portmap_domain; domain or NOBODY, value 0. -ENOENT: no such domain. -EBUSY: another domain still maps
+	 * the table; it has to end, or to unmap it, first. */
+	LVIF_PORTMAP_OP_ASSIGN_SERVER = 18,
+	/* struct lvif_portmap_name. -ENOENT: no such domain. */
+	LVIF_PORTMAP_OP_SET_NAME = 19,
+	/* struct lvif_portmap_domain; domain 0, value: seconds. Also for what is quarantined already. */
+	LVIF_PORTMAP_OP_SET_QUARANTINE = 20,
+	/* struct lvif_portmap_seed: stirred into what ports are drawn with */
+	LVIF_PORTMAP_OP_SEED = 21,
 
-	LVIF_PORTMAP_OP_QUERY = 32, /* struct lvif_portmap_query */
-	LVIF_PORTMAP_OP_TABLE = 33, /* struct lvif_portmap_table, out; -EOPNOTSUPP: the server's domain is HVM or PVH */
+	/* struct lvif_portmap_query */
+	LVIF_PORTMAP_OP_QUERY = 32,
+	/* struct lvif_portmap_table, out. -EOPNOTSUPP: the server's domain is HVM or PVH. */
+	LVIF_PORTMAP_OP_TABLE = 33,
 };
 
 struct lvif_portmap_features {

@@ -34,6 +34,20 @@ struct Model {
                 count += port.state == LVIF_PORT_BOUND && port.owner == domain;
         return count;
     }
+    std::uint32_t quarantined() const {
+        std::uint32_t count = 0;
+        for (auto const& table : ports)
+            for (ModelPort const& port : table)
+                count += port.state == LVIF_PORT_QUARANTINED;
+        return count;
+    }
+    std::uint32_t quarantined() const {
+        std::uint32_t count = 0;
+        for (auto const& table : ports)
+            for (ModelPort const& port : table)
+                count += port.state == LVIF_PORT_QUARANTINED;
+        return count;
+    }
     bool owns(std::uint16_t domain, std::uint8_t protocol, std::uint32_t port) {
         return at(protocol, port).state == LVIF_PORT_BOUND && at(protocol, port).owner == domain;
     }
@@ -102,6 +116,8 @@ class RandomOperations {
     }
 
   private:
+    static constexpr std::uint32_t quarantined_ports = 16384;  // every authority keeps as many
+
     std::uint32_t below(std::uint32_t bound) { return static_cast<std::uint32_t>(random_() % bound); }
     std::uint8_t protocol() { return below(2) == 0 ? IPPROTO_TCP : IPPROTO_UDP; }
     // Few distinct ports, so that guests meet.
@@ -115,6 +131,8 @@ class RandomOperations {
 
     void recreate(int slot) {
         std::uint16_t const domain = guests_[slot].domain.value;
+        if (model_.quarantined() + model_.owned(domain) > quarantined_ports)
+            return;  // the oldest would leave their quarantine; the model knows no such thing
         authority_.destroy_guest(guests_[slot]);
         for (auto& table : model_.ports)
             for (ModelPort& port : table)
