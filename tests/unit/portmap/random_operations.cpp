@@ -41,13 +41,6 @@ struct Model {
                 count += port.state == LVIF_PORT_QUARANTINED;
         return count;
     }
-    std::uint32_t quarantined() const {
-        std::uint32_t count = 0;
-        for (auto const& table : ports)
-            for (ModelPort const& port : table)
-                count += port.state == LVIF_PORT_QUARANTINED;
-        return count;
-    }
     bool owns(std::uint16_t domain, std::uint8_t protocol, std::uint32_t port) {
         return at(protocol, port).state == LVIF_PORT_BOUND && at(protocol, port).owner == domain;
     }
