@@ -23,6 +23,8 @@ class PortmapSource {
     virtual PortInfo query(std::uint8_t protocol, std::uint16_t port) = 0;
     virtual void set_limit(DomId domain, std::uint32_t ports) = 0;
     virtual void reserve(std::uint8_t protocol, std::uint16_t first, std::uint16_t count, bool reserve) = 0;
+    // Null: guests ask the hypervisor. Valid while this object lives.
+    virtual ServerPorts* server_ports() { return nullptr; }
 };
 
 }  // namespace librettos
