@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # The front door; CMake presets do the work. `make help` lists what there is.
 .DEFAULT_GOAL := release
-.PHONY: release asan packages demo test bench fuzz fuzz-targets coverage lint install clean help
+.PHONY: release asan packages demo test test-xen bench fuzz fuzz-targets coverage lint install clean help
 
 JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
@@ -38,6 +38,11 @@ test: packages ## all tests, the unit tests once more with sanitizers, each fuzz
 	$(ctest) --test-dir build/asan -j2 -L '^unit$$' || status=$$?; \
 	exit $$status
 
+test-xen: ## tests on a real Xen in an emulated machine (SKIP_XEN=1: none); prepared once in build/xen or $XEN_WORK
+	@if [ -n "$(SKIP_XEN)" ]; then echo "test-xen: skipped, SKIP_XEN is set"; else \
+	    $(MAKE) --no-print-directory packages release && \
+	    { $(as_root) env XEN_WORK="$(or $(XEN_WORK),$(CURDIR)/build/xen)" python3 -B tests/xen/run.py || [ $$? -eq 77 ]; }; fi
+
 bench: release ## speed and memory against the peers: build/bench.json, build/bench.svg
 	@$(as_root) python3 tests/bench/run.py
 
@@ -69,5 +74,5 @@ clean: ## remove build/
 	@rm -rf build
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/make \1@\2/p' $(MAKEFILE_LIST) | while IFS=@ read -r name text; do \
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1@\2/p' $(MAKEFILE_LIST) | while IFS=@ read -r name text; do \
 	    printf '%-14s %s\n' "$$name" "$$text"; done

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A domU of the emulated machine: PV or PVH, from the lab's initramfs, with commands run in it over xenstore.
+
+    with DomU(machine, "web", kind="pvh") as web:
+        print(web.run("cat /sys/hypervisor/guest_type"))
+"""
+
+import shlex
+import threading
+
+from machine import PATIENCE, Failure, Step
+
+START_S = 240
+
+
+class DomU:
+    """`settings` are more lines of its xl configuration; `hook` runs in dom0 with $domid while it is created but paused."""
+
+    def __init__(self, machine, name, *, kind="pv", memory_mib=256, settings=(), hook=""):
+        self.machine, self.name, self.kind, self.domid = machine, name, kind, None
+        self._numbering, self._commands, self._hook = threading.Lock(), 0, hook
+        self._configuration = "\n".join([
+            f'name = "{name}"', f'type = "{kind}"', 'kernel = "/boot/vmlinux"', 'ramdisk = "/lab/domu.cpio"',
+            'extra = "console=hvc0 loglevel=5 mitigations=off rodata=off panic=1"', f"memory = {memory_mib}", "vcpus = 1",
+            'on_poweroff = "destroy"', 'on_reboot = "destroy"', 'on_crash = "destroy"',
+            # The emulation has no nested paging that holds, and a time stamp counter that Xen must not trap.
+            *(["hap = 0", 'tsc_mode = "native"'] if kind == "pvh" else []), *settings]) + "\n"
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.destroy()
+
+    def create(self):
+        """Starts it; does not wait for its user space."""
+        path = self.machine.put(f"domu/{self.name}.cfg", self._configuration)
+        self.domid = int(self.machine.run(
+            f"xl create -p {path} >&2 && domid=$(xl domid {shlex.quote(self.name)}) || exit\n{self._hook}\n"
+            f"xl unpause $domid >&2 && echo DOMID $domid", timeout_s=120).split("DOMID ")[1])
+        return self
+
+    def wait(self):
+        """Until it takes commands."""
+        try:
+            self.machine.wait_until(f"xenstore-exists /local/domain/{self.domid}/data/ready", f"domU {self.name} to be up", timeout_s=START_S)
+        except Failure as failure:
+            raise Failure(f"{failure}\n{self.console()[-3000:]}") from None
+        return self
+
+    def start(self):
+        self.create()
+        return self.wait()
+
+    def destroy(self):
+        """Without notice to it; nothing if it is gone."""
+        if self.domid is not None:
+            self.machine.run(f"xl destroy {self.domid} 2>/dev/null || ! xl domname {self.domid} 2>/dev/null")
+            self.domid = None
+
+    def start_step(self, command, *, timeout_s=60) -> Step:
+        """Runs a shell command in the domU, as a Step of dom0."""
+        with self._numbering:
+            self._commands += 1
+            number = self._commands
+            file = self.machine.put(f"domu/{self.name}.{self.domid}.{number}", command)
+            # In order of their numbers: a later number tells the domU that the earlier commands are there.
+            return self.machine.start_step(f"bash /lab/domu_run.sh {self.domid} {number} {int(timeout_s * PATIENCE)} <{file}")
+
+    def run(self, command, *, timeout_s=60, check=True):
+        """Output of a shell command in the domU; Failure if its exit status is not 0, unless `check` is False."""
+        step = self.start_step(command, timeout_s=timeout_s)
+        status = step.wait(timeout_s + 60)
+        if check and status != 0:
+            raise Failure(f"exit status {status} in domU {self.name} of: {command}\n{step.output[-3000:]}")
+        return step.output
+
+    def console(self):
+        """What its console has said."""
+        file = self.machine.share / "console" / f"guest-{self.name}.log"
+        return file.read_text(errors="replace") if file.exists() else ""
