@@ -38,6 +38,7 @@
 #define LVIF_PORTMAP_ABI 1u
 #define LVIF_PORTMAP_NAME_MAX 63u
 #define LVIF_PORTMAP_UUID_BYTES 16u
+#define LVIF_PORTMAP_SELF 0x7ff0u   /* ASSIGN_SERVER: the caller; DOMID_SELF */
 #define LVIF_PORTMAP_NOBODY 0xffffu /* ASSIGN_SERVER: no domain */
 #define LVIF_PORTMAP_QUARANTINE_MAX_S 86400u
 
@@ -59,7 +60,7 @@ enum lvif_portmap_operation {
 	LVIF_PORTMAP_OP_SET_LIMIT = 16,
 	/* struct lvif_portmap_ports: protocol, port, count, on */
 	LVIF_PORTMAP_OP_RESERVE = 17,
-	/* struct lvif_portmap_domain; domain or NOBODY, value 0. -ENOENT: no such domain. -EBUSY: another domain still maps
+	/* struct lvif_portmap_domain; domain, SELF or NOBODY; value 0. -ENOENT: no such domain. -EBUSY: another domain still maps
 	 * the table; it has to end, or to unmap it, first. */
 	LVIF_PORTMAP_OP_ASSIGN_SERVER = 18,
 	/* struct lvif_portmap_name. -ENOENT: no such domain. */

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The hypervisor as the portmap's authority: one that was built with portmap/xen, by its hypercall.
+#pragma once
+
+#include <xencall.h>
+#include <xenforeignmemory.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include <librettos/portmap_hypercall.h>
+
+#include "drivers/hypervisor/xen/portmap_source.hpp"
+
+namespace librettos {
+
+class HypercallPortmap final : public PortmapSource {
+  public:
+    // Null: the hypervisor has no such hypercall, or one of another ABI version, or this domain's kernel does not let
+    // user space make hypercalls (xen-privcmd without unrestricted=1 in a driver domain), so that it must not be the
+    // authority. In the control domain, makes that one the table's server. Throws std::system_error, with the way out,
+    // when the hypervisor is the authority but its table cannot be had:
+    //   EPERM       another domain is the server, and this one cannot change that
+    //   EBUSY       another domain still maps the table
+    //   EOPNOTSUPP  this domain is HVM or PVH: only a PV domain can map the table
+    static std::unique_ptr<HypercallPortmap> open_if_present();
+    // Whether that would not be null; assigns and maps nothing.
+    static bool exists();
+
+    ~HypercallPortmap() override;
+    HypercallPortmap(HypercallPortmap const&) = delete;
+    HypercallPortmap& operator=(HypercallPortmap const&) = delete;
+
+    std::string_view authority() const override { return "hypervisor"; }
+    lvif_portmap const& table() const override { return *table_; }
+    // The owner's name is the one that the hypervisor was told, else the domain's UUID.
+    PortInfo query(std::uint8_t protocol, std::uint16_t port) override;
+    // EPERM when this is not the control domain.
+    void set_limit(DomId domain, std::uint32_t ports) override;
+    void reserve(std::uint8_t protocol, std::uint16_t first, std::uint16_t count, bool reserve) override;
+
+    // What a domain that comes back under the same name may take out of quarantine. Names longer than
+    // LVIF_PORTMAP_NAME_MAX are cut. EPERM when this is not the control domain.
+    void set_name(DomId domain, std::string_view name);
+
+  private:
+    HypercallPortmap();
+
+    // 0 or a negative errno. `structure` is copied to where the hypervisor can reach it, and back.
+    int call(lvif_portmap_operation operation, void* structure, std::size_t bytes);
+    template <typename Structure>
+    int call(lvif_portmap_operation operation, Structure& structure) {
+        static_assert(sizeof(Structure) <= sizeof(lvif_portmap_query), "the buffer's size");
+        return call(operation, &structure, sizeof(structure));
+    }
+    bool present();
+    lvif_portmap_table find_table();
+    void seed();
+    void map();
+
+    struct CloseCalls {
+        void operator()(xencall_handle* handle) const { ::xencall_close(handle); }
+    };
+    struct CloseMemory {
+        void operator()(xenforeignmemory_handle* handle) const { ::xenforeignmemory_close(handle); }
+    };
+
+    std::unique_ptr<xencall_handle, CloseCalls> calls_;
+    std::unique_ptr<xenforeignmemory_handle, CloseMemory> memory_;
+    void* buffer_ = nullptr;  // of calls_
+    lvif_portmap const* table_ = nullptr;
+    std::size_t frames_ = 0;
+};
+
+}  // namespace librettos
