@@ -93,7 +93,7 @@ ServerSide::ServerSide(Traffic const& traffic, std::span<std::unique_ptr<GuestDe
         if (!consumer || !producer)
             throw std::runtime_error("a fresh ring is refused");
         doorbells_.push_back(std::make_unique<Doorbell>(slot, device->doorbell_fd()));
-        guest->queues.push_back(GuestQueue{guest.get(), *consumer, *producer, doorbells_.back().get(), 0});
+        guest->queues.emplace_back(*guest, *consumer, *producer, doorbells_.back().get(), std::uint16_t{0});
         thread_->commands.push({DataCommand::Kind::add, slot, guest.get(), nullptr});
         guests_.push_back(std::move(guest));
     }

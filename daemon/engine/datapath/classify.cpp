@@ -27,10 +27,11 @@ Verdict Classifier::from_wire(std::span<std::uint8_t const> frame, std::size_t f
 Verdict Classifier::from_guest(Slot from, std::span<std::uint8_t const> frame, lvif_record const& offload,
                                std::uint64_t now_us) {
     std::size_t const frame_bytes = std::max<std::size_t>(offload.length, frame.size());
-    if (auto const slot = fast_path::from_guest(directory_, from, frame, frame_bytes, offload)) {
+    Slot const slot = fast_path::from_guest(directory_, from, frame, frame_bytes, offload);
+    if (slot != fast_path::undecided) {
         Verdict verdict;
-        verdict.slot = *slot;
-        verdict.to_wire = *slot == wire_slot;
+        verdict.slot = slot;
+        verdict.to_wire = slot == wire_slot;
         return verdict;
     }
     return state_->from_guest(from, frame, frame_bytes, offload, now_us);

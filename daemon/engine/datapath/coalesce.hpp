@@ -53,13 +53,13 @@ class GrowingFrame {
   private:
     static constexpr std::size_t most_header_bytes = 14 + 40 + 60;
 
+    bool open_ = false;  // first: all that is touched for frames that cannot grow
     std::array<std::uint8_t, most_header_bytes> headers_;
     std::uint32_t header_bytes_ = 0;
     std::uint32_t payload_bytes_ = 0;
     std::uint32_t next_sequence_ = 0;
     std::uint16_t segment_bytes_ = 0;
     TcpSegment first_;
-    bool open_ = false;
 };
 
 }  // namespace librettos

@@ -220,7 +220,7 @@ Slot DataPlane::add_guest(GuestAttachment const& attachment) {
             throw failure(EINVAL, "the positions in the guest's ring are not those of a ring");
         }
         auto const thread = static_cast<std::uint16_t>(guest->queues.size() % state.data_threads.size());
-        guest->queues.push_back(GuestQueue{guest.get(), *consumer, *producer, pair.event, thread});
+        guest->queues.emplace_back(*guest, *consumer, *producer, pair.event, thread);
     }
     state.take_slot(slot, attachment.identity.domain, attachment.name);
     State::Resident& resident = state.residents[slot];

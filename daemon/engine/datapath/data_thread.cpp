@@ -55,6 +55,7 @@ DataThread::DataThread(DataThreadSetup const& setup, NetworkIdentity const& netw
       counters_(setup.cells),
       fragments_(fragment_entries, network.mtu_bytes + 64U),
       guests_(max_slots, nullptr),
+      sole_queues_(max_slots, nullptr),
       large_frame_(new std::uint8_t[LVIF_MAX_FRAME_BYTES + 1U]),
       acknowledge_fd_(acknowledge_fd) {
     // Frames are copied in pieces of 16 bytes.
@@ -117,7 +118,9 @@ bool DataThread::turn() {
     worked |= from_other_threads();
     worked |= from_guests();
     worked |= send_pending();
-    publish_rings();
+    if (publication_due()) {
+        publish_rings();
+    }
     ++turns_;
     ThreadStats& stats = *setup_.stats;
     stats.turns.store(stats.turns.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
@@ -145,6 +148,7 @@ void DataThread::run() {
             last_work_ns = now_ns_;
         }
     }
+    publish_rings();
 }
 
 void DataThread::housekeeping() {
@@ -189,6 +193,9 @@ void DataThread::acknowledge(DataAck const& ack) noexcept {
 void DataThread::add(Guest& guest) {
     guests_[guest.slot] = &guest;
     directory_.add(guest.slot, guest.identity);
+    if (guest.queues.size() == 1 && guest.queues.front().thread == setup_.index) {
+        sole_queues_[guest.slot] = &guest.queues.front();
+    }
     for (GuestQueue& queue : guest.queues) {
         if (queue.thread == setup_.index) {
             if (try_watch(epoll_fd_, queue.event->fd(), &queue)) {
@@ -216,6 +223,7 @@ void DataThread::remove(Slot slot) {
     directory_.remove(slot);
     classifier_.forget(slot);
     guests_[slot] = nullptr;
+    sole_queues_[slot] = nullptr;
 }
 
 void DataThread::report_broken(GuestQueue& queue, char const* reason) {
@@ -224,7 +232,7 @@ void DataThread::report_broken(GuestQueue& queue, char const* reason) {
     }
     queue.service = GuestQueue::Service::broken;
     epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, queue.event->fd(), nullptr);
-    acknowledge({DataAck::Kind::broken, queue.guest->slot, nullptr, reason});
+    acknowledge({DataAck::Kind::broken, queue.slot, nullptr, reason});
 }
 
 // ---- sleeping and waking ----
@@ -270,7 +278,7 @@ void DataThread::look_at_events(int timeout_ms) {
 
 void DataThread::on_doorbell(GuestQueue& queue) {
     queue.event->clear();
-    counters_.add(queue.guest->slot, Counter::doorbells_received);
+    counters_.add(queue.slot, Counter::doorbells_received);
     if (queue.service == GuestQueue::Service::asleep) {
         start_polling(queue);
     }

@@ -4,7 +4,8 @@
 // Theory of operation
 //   turn() is the whole loop: frames from the wire, from the other data threads, from the guests that are awake; then
 //   what is for the wire is sent, then every ring that was touched is published, with one fence for all of them, and
-//   the guests that said that they sleep are notified. Nothing in it allocates, logs, locks or throws; system calls
+//   the guests that said that they sleep are notified. While the wire has more than a turn takes, rings are published
+//   every 50 us only (publish.cpp). Nothing in it allocates, logs, locks or throws; system calls
 //   are the doorbell and, every 32 turns, a look at the doorbells that came in.
 //
 //   A guest's frame is copied to private memory first and judged by that copy. Full ring towards a guest: the frame is
@@ -111,7 +112,8 @@ class DataThread {
 
     // wire_path.cpp
     bool from_wire();
-    void judge_wire_batch(std::span<rte_mbuf* const> batch);
+    void judge_wire_burst(std::span<rte_mbuf* const> buffers);
+    GuestQueue* plain_frame_queue(rte_mbuf const& buffer) const;
     void judge_by_all_rules(rte_mbuf& buffer);
     void judge_by_all_rules(Frame& frame);
     static Frame received(rte_mbuf& buffer);
@@ -154,7 +156,9 @@ class DataThread {
     void report_broken(GuestQueue& queue, char const* reason);
 
     // publish.cpp
+    bool publication_due() const noexcept;
     void publish_rings();
+    void publish_early(GuestQueue& queue);
     void wake_peers();
     void touch(GuestQueue& queue) {
         if (!queue.touched) {
@@ -186,6 +190,7 @@ class DataThread {
     static constexpr std::uint32_t max_segments = 64;  // of one large frame; what send_space() must be for one
     static constexpr std::uint32_t send_soon = 256;    // send in mid-turn when there is less space than this
     static constexpr std::uint32_t spare_refill = 64;  // buffers taken from the pool at once
+    static constexpr std::uint64_t publish_within_ns = 50'000;
 
     DataThreadSetup setup_;
     InFlight& mine_;
@@ -193,7 +198,8 @@ class DataThread {
     Classifier classifier_;
     SlotCounters counters_;
     FragmentStore fragments_;
-    std::vector<Guest*> guests_;  // by slot
+    std::vector<Guest*> guests_;            // by slot
+    std::vector<GuestQueue*> sole_queues_;  // by slot: of a guest that has one, served by us; else nullptr
     std::vector<GuestQueue*> polled_;
     std::vector<GuestQueue*> waiting_;  // throttled or muted: looked at again at their wake_ns
     std::vector<GuestQueue*> touched_;
@@ -202,6 +208,7 @@ class DataThread {
     std::uint32_t buffer_room_ = 0;                // bytes of frame that an mbuf takes
     std::uint32_t max_wire_frame_ = 0;
     std::uint64_t now_ns_ = 0;
+    std::uint64_t published_ns_ = 0;
     std::uint64_t stuck_since_ns_ = 0;  // since when the port takes nothing; 0: it does
     std::uint32_t turns_ = 0;
     std::uint32_t first_polled_ = 0;
@@ -212,6 +219,7 @@ class DataThread {
     int port_fd_ = -1;       // readable when the port may have frames; -1: none such
     bool stopping_ = false;
     bool last_turn_worked_ = false;
+    bool wire_has_more_ = false;  // this turn's burst was a full one
     std::vector<DataThread*> peers_;
     std::uint32_t handed_to_ = 0;      // bit t: frames were handed to thread t in this turn
     std::atomic<bool> asleep_{false};  // read by peers after a full fence (publish_rings)

@@ -38,7 +38,7 @@ std::uint64_t ipv6_key(Ipv6Address const& address) {
 }  // namespace
 
 Directory::Directory(NetworkIdentity const& network, lvif_portmap const& portmap)
-    : portmap_(&portmap),
+    : ports_{portmap.tcp, portmap.udp},
       present_(max_slots, false),
       guests_(max_slots),
       by_domain_(65536, wire_slot),

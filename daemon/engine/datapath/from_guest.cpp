@@ -137,7 +137,7 @@ Counter Classifier::State::check_sender(Packet const& packet) {
 }
 
 bool Classifier::State::owns_port(std::uint8_t transport, std::uint16_t port) const {
-    std::uint32_t const entry = transport == protocol::tcp ? directory.tcp_entry(port) : directory.udp_entry(port);
+    std::uint32_t const entry = directory.port_entry(transport != protocol::tcp, port);
     return (entry & (LVIF_PORT_STATE_MASK | LVIF_PORT_OWNER_MASK)) ==
            lvif_port_entry(LVIF_PORT_BOUND, directory.guest(origin).domain.value, 0);
 }

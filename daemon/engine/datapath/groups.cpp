@@ -46,7 +46,7 @@ Verdict Classifier::State::to_group(Packet const& packet) {
         groups.for_each(packet.destination, 0, now_us, [this](Slot slot) { add_target(slot); });
     }
     if (packet.transport == protocol::udp && !packet.later) {
-        Slot const owner = directory.owner(directory.udp_entry(packet.destination_port)).slot;
+        Slot const owner = directory.owner(directory.port_entry(true, packet.destination_port)).slot;
         add_target(owner);
         if (packet.fragment) {
             wire_fragments.remember(key_of(packet), owner != wire_slot ? owner : refused_slot, now_us);

@@ -104,11 +104,11 @@ bool DataThread::serve(GuestQueue& queue) {
     RingConsumer::Frame in;
     std::uint32_t frames = 0;
     std::uint64_t bytes = 0;
-    mine_.serving = queue.guest->slot;
+    mine_.serving = queue.slot;
     std::atomic_signal_fence(std::memory_order_seq_cst);  // for a reader that looks after a crash in between
     for (std::uint32_t i = 0; i < guest_burst && send_space() >= max_segments; ++i) {
         if (std::uint64_t const wait_until_ns = limited ? limiter.wait_until_ns(now_ns_) : 0; wait_until_ns != 0) {
-            counters_.add(queue.guest->slot, Counter::throttled);
+            counters_.add(queue.slot, Counter::throttled);
             queue.service = GuestQueue::Service::throttled;
             queue.wake_ns = wait_until_ns;
             waiting_.push_back(&queue);
@@ -126,8 +126,8 @@ bool DataThread::serve(GuestQueue& queue) {
     }
     std::atomic_signal_fence(std::memory_order_seq_cst);
     mine_.serving = wire_slot;
-    counters_.add(queue.guest->slot, Counter::from_guest_frames, frames);
-    counters_.add(queue.guest->slot, Counter::from_guest_bytes, bytes);
+    counters_.add(queue.slot, Counter::from_guest_frames, frames);
+    counters_.add(queue.slot, Counter::from_guest_bytes, bytes);
     if (queue.from_guest.broken()) {
         report_broken(queue, "broken record in tx ring");
     }
@@ -149,9 +149,9 @@ void DataThread::handle(GuestQueue& queue, RingConsumer::Frame const& in) {
         bytes = rte_pktmbuf_mtod(buffer, std::uint8_t*);
     }
     ring_detail::copy_frame(reinterpret_cast<std::byte*>(bytes), in.bytes, length);
+    fast_path::make_readable({bytes, length}, in.bytes);
     if (in.record.flags == 0 && buffer != nullptr && length <= max_wire_frame_) {
-        auto const slot = fast_path::from_guest(directory_, guest.slot, {bytes, length}, length, in.record);
-        if (slot && *slot == wire_slot) {
+        if (fast_path::from_guest(directory_, guest.slot, {bytes, length}, length, in.record) == wire_slot) {
             buffer->data_len = static_cast<std::uint16_t>(length);
             buffer->pkt_len = length;
             queue_for_wire(buffer, guest.slot);
@@ -263,7 +263,7 @@ void DataThread::to_guest(Slot slot, Frame& frame) {
 
 // Does for a guest what it did not agree to do itself: checksums, segmentation.
 void DataThread::to_queue(GuestQueue& queue, Frame& frame) {
-    std::uint32_t const features = queue.guest->features;
+    std::uint32_t const features = queue.features;
     if ((frame.record.flags & gso_flags) != 0 && !takes_large(features, frame.record.flags)) {
         segments_to_queue(queue, frame);
         return;
@@ -271,7 +271,7 @@ void DataThread::to_queue(GuestQueue& queue, Frame& frame) {
     if ((features & LVIF_F_RX_CSUM) == 0) {
         if ((frame.record.flags & LVIF_CSUM_PARTIAL) != 0) {
             complete_checksum({frame.bytes, frame.length}, frame.record.csum_start, frame.record.csum_offset);
-            counters_.add(queue.guest->slot, Counter::checksums_computed);
+            counters_.add(queue.slot, Counter::checksums_computed);
         }
         frame.record = lvif_record{};
     }
@@ -285,7 +285,7 @@ void DataThread::to_queue(GuestQueue& queue, Frame& frame) {
 }
 
 void DataThread::segments_to_queue(GuestQueue& queue, Frame const& frame) {
-    cut(queue.guest->slot, frame, [&](Segmenter const& segmenter, std::size_t i) {
+    cut(queue.slot, frame, [&](Segmenter const& segmenter, std::size_t i) {
         auto const length = segmenter.write(i, {segment_.get(), buffer_room_});
         if (length == 0) {
             return Counter::drop_too_long;
@@ -297,7 +297,7 @@ void DataThread::segments_to_queue(GuestQueue& queue, Frame const& frame) {
 
 // false: dropped and counted.
 bool DataThread::put(GuestQueue& queue, std::uint8_t const* bytes, std::uint32_t length, lvif_record const& record) {
-    Slot const slot = queue.guest->slot;
+    Slot const slot = queue.slot;
     if (queue.service == GuestQueue::Service::broken) {
         counters_.add(slot, Counter::drop_guest_gone);
     } else if (length > queue.to_guest.max_frame()) {
@@ -312,6 +312,9 @@ bool DataThread::put(GuestQueue& queue, std::uint8_t const* bytes, std::uint32_t
         queue.put_bytes += length;
         queue.growing.close();
         touch(queue);
+        if (queue.to_guest.unpublished_bytes() > queue.to_guest.capacity() / 4) {
+            publish_early(queue);
+        }
         return true;
     }
     return false;
@@ -335,7 +338,7 @@ void DataThread::put_segment(GuestQueue& queue, Frame& frame) {
         auto const payload = bytes.subspan(segment->payload_at, segment->payload_bytes);
         if (queue.to_guest.extend(growing.frame_bytes(), payload, grown.headers(), grown.record())) {
             growing = grown;
-            counters_.add(queue.guest->slot, Counter::coalesced_frames);
+            counters_.add(queue.slot, Counter::coalesced_frames);
             queue.put_bytes += payload.size();
             return;
         }
@@ -382,7 +385,7 @@ void DataThread::judge_for_peer(Handoff const& handoff) {
 
 // Copied into a buffer of its own; a large frame goes as its segments.
 void DataThread::hand_off(GuestQueue const& queue, std::uint16_t number, Frame const& frame) {
-    Slot const slot = queue.guest->slot;
+    Slot const slot = queue.slot;
     handed_to_ |= 1U << queue.thread;
     if ((frame.record.flags & gso_flags) == 0) {
         Counter const fault =

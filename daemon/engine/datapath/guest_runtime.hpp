@@ -17,14 +17,8 @@ namespace librettos {
 
 struct Guest;
 
-struct GuestQueue {
-    Guest* guest;
-    RingConsumer from_guest;
-    RingProducer to_guest;
-    EventChannel* event;
-    std::uint16_t thread;  // the data thread that serves it
-
-    // state of the serving thread
+// Laid out by what the serving thread touches for each frame: towards a guest, the first two cache lines alone.
+struct alignas(64) GuestQueue {
     enum class Service : std::uint8_t {
         asleep,     // armed: its event wakes us
         polled,     // looked at in every turn
@@ -32,17 +26,32 @@ struct GuestQueue {
         muted,      // rang too often for nothing: its event is not listened to until wake_ns
         broken,     // not served any more
     };
+
+    // `owner` has its slot and features.
+    inline GuestQueue(Guest& owner, RingConsumer const& from, RingProducer const& to, EventChannel* channel,
+                      std::uint16_t served_by);
+
+    RingProducer to_guest;
+
+    // state of the serving thread
+    std::uint64_t put_bytes = 0;  // since the last publication
+    std::uint32_t put_frames = 0;
+    std::uint32_t features;  // of the guest
+    Slot slot;               // of the guest
+    std::uint16_t thread;    // the data thread that serves it
     Service service = Service::asleep;
-    bool touched = false;             // something to publish or count at the end of the turn
-    bool published_to_guest = false;  // in this turn's publish_rings()
-    bool published_from_guest = false;
-    std::uint32_t put_frames = 0;  // in this turn
-    std::uint64_t put_bytes = 0;
+    bool touched = false;    // something to publish or count
+    GrowingFrame growing{};  // the frame put last and not yet published, when segments can be appended
+
+    RingConsumer from_guest;
+    Guest* guest;
+    EventChannel* event;
     std::uint32_t idle_turns = 0;       // polls in a row that found nothing
     std::uint32_t empty_doorbells = 0;  // in the present second
     std::uint64_t empty_since_ns = 0;
     std::uint64_t wake_ns = 0;
-    GrowingFrame growing{};  // the frame put last in this turn, when segments can be appended
+    bool published_to_guest = false;  // in this turn's publish_rings()
+    bool published_from_guest = false;
 };
 
 struct Guest {
@@ -52,5 +61,16 @@ struct Guest {
     RateLimiter limiter;
     std::vector<GuestQueue> queues;
 };
+
+GuestQueue::GuestQueue(Guest& owner, RingConsumer const& from, RingProducer const& to, EventChannel* channel,
+                       std::uint16_t served_by)
+    : to_guest(to),
+      features(owner.features),
+      slot(owner.slot),
+      thread(served_by),
+      from_guest(from),
+      guest(&owner),
+      event(channel) {
+}
 
 }  // namespace librettos

@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The end of a turn: what it put into rings and took out of them becomes visible, and who sleeps is woken.
+// What was put into rings and taken out of them becomes visible, and who sleeps is woken.
+//
+// To publish a ring moves a cache line to the guest's core and brings another one back: as much work as several frames.
+// So a turn that did not empty the wire leaves it to a later one, within 50 us, and guests get larger bursts (measured
+// with 64 guests: 6 cycles a frame instead of 31). A ring that fills meanwhile is published at once.
 #include "daemon/engine/datapath/data_thread.hpp"
 
 namespace librettos {
 
-// One fence for all rings of the turn: it pairs with each guest's between its flag and its look at the position.
+bool DataThread::publication_due() const noexcept {
+    return !wire_has_more_ || now_ns_ - published_ns_ >= publish_within_ns;
+}
+
+// One fence for all rings: it pairs with each guest's between its flag and its look at the position.
 void DataThread::publish_rings() {
     if (touched_.empty() && handed_to_ == 0) {
         return;
@@ -20,23 +28,35 @@ void DataThread::publish_rings() {
         }
     }
     full_fence();
+    published_ns_ = now_ns_;
     for (GuestQueue* const queue : touched_) {
         queue->touched = false;
         queue->growing.close();
         if (queue->put_frames != 0) {
-            counters_.add(queue->guest->slot, Counter::to_guest_frames, queue->put_frames);
-            counters_.add(queue->guest->slot, Counter::to_guest_bytes, queue->put_bytes);
+            counters_.add(queue->slot, Counter::to_guest_frames, queue->put_frames);
+            counters_.add(queue->slot, Counter::to_guest_bytes, queue->put_bytes);
             queue->put_frames = 0;
             queue->put_bytes = 0;
         }
         if ((queue->published_to_guest && queue->to_guest.consumer_sleeps()) ||
             (queue->published_from_guest && queue->from_guest.producer_waits())) {
             queue->event->notify();
-            counters_.add(queue->guest->slot, Counter::doorbells_sent);
+            counters_.add(queue->slot, Counter::doorbells_sent);
         }
     }
     touched_.clear();
     wake_peers();
+}
+
+// What was put, when it is a good part of the ring: so that the guest can begin and make room.
+void DataThread::publish_early(GuestQueue& queue) {
+    queue.to_guest.publish();
+    queue.growing.close();
+    full_fence();
+    if (queue.to_guest.consumer_sleeps()) {
+        queue.event->notify();
+        counters_.add(queue.slot, Counter::doorbells_sent);
+    }
 }
 
 void DataThread::wake_peers() {

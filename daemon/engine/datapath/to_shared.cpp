@@ -90,8 +90,7 @@ Verdict Classifier::State::later_to_shared(Packet const& packet) {
 }
 
 Verdict Classifier::State::to_port(Packet const& packet, std::uint16_t port) {
-    bool const tcp = packet.transport == protocol::tcp;
-    auto const [slot, owned] = directory.owner(tcp ? directory.tcp_entry(port) : directory.udp_entry(port));
+    auto const [slot, owned] = directory.owner(directory.port_entry(packet.transport != protocol::tcp, port));
     if (slot != wire_slot) {
         return first_or_whole(packet, to_guest(slot));
     }
@@ -180,9 +179,8 @@ Verdict Classifier::State::icmp_error_to_shared(Packet const& packet) {
         return dropped(Counter::drop_icmp_unmatched);
     }
     if (quoted.has_ports()) {
-        bool const tcp = quoted.transport == protocol::tcp;
         auto const [slot, owned] =
-            directory.owner(tcp ? directory.tcp_entry(quoted.source_port) : directory.udp_entry(quoted.source_port));
+            directory.owner(directory.port_entry(quoted.transport != protocol::tcp, quoted.source_port));
         return slot != wire_slot ? to_guest(slot)
                                  : dropped(owned ? Counter::drop_guest_gone : Counter::drop_icmp_unmatched);
     }

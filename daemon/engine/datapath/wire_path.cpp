@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::uint64_t stuck_ns = 100'000'000;  // a port that takes nothing for so long loses what waits for it
 constexpr std::uint32_t vlan_bytes = 4;
+constexpr std::uint32_t spares_ahead = 4;  // buffers that are fetched into the cache before they are taken
 
 // Orders stores to InFlight for a reader that looks after this process has died.
 void settle() noexcept {
@@ -37,12 +38,11 @@ bool DataThread::from_wire() {
             break;
         }
     }
+    wire_has_more_ = end == InFlight::wire_burst;
     if (end == 0) {
         return false;
     }
-    for (std::uint32_t first = 0; first < end; first += batch) {
-        judge_wire_batch({mine_.rx + first, std::min(batch, end - first)});
-    }
+    judge_wire_burst({mine_.rx, end});
     while (mine_.rx_first < end) {
         std::uint32_t const first = mine_.rx_first;
         std::uint32_t const count = std::min(batch, end - first);
@@ -56,34 +56,45 @@ bool DataThread::from_wire() {
     return true;
 }
 
-// Two passes: first whom the plain frames are for, with the places in the rings fetched meanwhile; then the copies. All
-// other frames are dealt with in the first pass.
-void DataThread::judge_wire_batch(std::span<rte_mbuf* const> buffers) {
-    std::array<Slot, batch> slots;
+// Three stages, `lead` frames apart, so that memory works for one while another is computed: a frame's bytes are
+// fetched; whom it is for is found, and the place in that ring fetched; it is copied there.
+void DataThread::judge_wire_burst(std::span<rte_mbuf* const> buffers) {
+    constexpr std::size_t lead = 16;
+    std::array<GuestQueue*, lead> queues;
+    std::size_t const count = buffers.size();
     std::uint64_t bytes = 0;
-    for (rte_mbuf* const buffer : buffers) {
-        rte_prefetch0(rte_pktmbuf_mtod(buffer, void*));
+    for (std::size_t i = 0; i < std::min(lead, count); ++i) {
+        rte_prefetch0(rte_pktmbuf_mtod(buffers[i], void*));
     }
-    for (std::size_t i = 0; i < buffers.size(); ++i) {
-        rte_mbuf* const buffer = buffers[i];
-        bytes += buffer->pkt_len;
-        std::span<std::uint8_t const> const frame{rte_pktmbuf_mtod(buffer, std::uint8_t const*), buffer->data_len};
-        slots[i] = fast_path::from_wire(directory_, frame, buffer->pkt_len);
-        if (slots[i] == wire_slot || buffer->nb_segs != 1) {
-            slots[i] = wire_slot;
-            judge_by_all_rules(*buffer);
-        } else {
-            guests_[slots[i]]->queues[0].to_guest.prefetch();
+    for (std::size_t i = 0; i < count + lead; ++i) {
+        if (i >= lead && i - lead < count && queues[i % lead] != nullptr) {
+            Frame frame = received(*buffers[i - lead]);
+            to_queue(*queues[i % lead], frame);
+        }
+        if (i + lead < count) {
+            rte_prefetch0(rte_pktmbuf_mtod(buffers[i + lead], void*));
+        }
+        if (i < count) {
+            bytes += buffers[i]->pkt_len;
+            queues[i % lead] = plain_frame_queue(*buffers[i]);
+            if (queues[i % lead] != nullptr) {
+                queues[i % lead]->to_guest.prefetch();
+            } else {
+                judge_by_all_rules(*buffers[i]);
+            }
         }
     }
-    for (std::size_t i = 0; i < buffers.size(); ++i) {
-        if (slots[i] != wire_slot) {
-            Frame frame = received(*buffers[i]);
-            to_guest(slots[i], frame);
-        }
-    }
-    counters_.add(wire_slot, Counter::wire_rx_frames, buffers.size());
+    counters_.add(wire_slot, Counter::wire_rx_frames, count);
     counters_.add(wire_slot, Counter::wire_rx_bytes, bytes);
+}
+
+// Where a frame of the common kind goes, to a guest with one queue that is ours; nullptr: the complete rules decide.
+GuestQueue* DataThread::plain_frame_queue(rte_mbuf const& buffer) const {
+    if (buffer.nb_segs != 1) {
+        return nullptr;
+    }
+    return sole_queues_[fast_path::from_wire(
+        directory_, {rte_pktmbuf_mtod(&buffer, std::uint8_t const*), buffer.data_len}, buffer.pkt_len)];
 }
 
 DataThread::Frame DataThread::received(rte_mbuf& buffer) {
@@ -195,16 +206,23 @@ std::uint32_t DataThread::send_space() const {
     return InFlight::send_room - (mine_.tx_end - mine_.tx_first);
 }
 
-// An empty buffer; nullptr: the pool is empty.
+// An empty buffer; nullptr: the pool is empty. What is in the pool has one segment and one reference: only what drivers
+// read besides is set, all of it in the buffer's first cache line.
 rte_mbuf* DataThread::take_spare() noexcept {
     if (mine_.spares == 0) {
-        if (rte_pktmbuf_alloc_bulk(setup_.pool, mine_.spare, spare_refill) != 0) {
+        if (rte_mempool_get_bulk(setup_.pool, reinterpret_cast<void**>(mine_.spare), spare_refill) != 0) {
             return nullptr;
         }
         settle();
         mine_.spares = spare_refill;
     }
-    return mine_.spare[--mine_.spares];
+    rte_mbuf* const buffer = mine_.spare[--mine_.spares];
+    if (mine_.spares >= spares_ahead) {
+        rte_prefetch0(mine_.spare[mine_.spares - spares_ahead]);
+    }
+    rte_pktmbuf_reset_headroom(buffer);
+    buffer->ol_flags = 0;
+    return buffer;
 }
 
 // A buffer that turned out not to be needed, of this thread or of another.

@@ -95,9 +95,9 @@ std::unique_ptr<Guest> TestGuest::attach(Slot slot, std::uint16_t threads) {
     guest->identity = identity;
     guest->features = features;
     for (auto& end : ends_) {
-        guest->queues.push_back(GuestQueue{guest.get(), *RingConsumer::adopt(end->tx, capacity),
-                                           *RingProducer::adopt(end->rx, capacity), end->channel.get(),
-                                           static_cast<std::uint16_t>(guest->queues.size() % threads)});
+        guest->queues.emplace_back(*guest, *RingConsumer::adopt(end->tx, capacity),
+                                   *RingProducer::adopt(end->rx, capacity), end->channel.get(),
+                                   static_cast<std::uint16_t>(guest->queues.size() % threads));
     }
     return guest;
 }
