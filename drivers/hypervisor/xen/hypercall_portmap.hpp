@@ -2,13 +2,15 @@
 // The hypervisor as the portmap's authority: one that was built with portmap/xen, by its hypercall.
 #pragma once
 
-#include <xencall.h>
-#include <xenforeignmemory.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string_view>
+
+extern "C" {  // the headers do not say so
+#include <xencall.h>
+#include <xenforeignmemory.h>
+}
 
 #include <librettos/portmap_hypercall.h>
 
@@ -43,7 +45,7 @@ class HypercallPortmap final : public PortmapSource {
 
     // What a domain that comes back under the same name may take out of quarantine. Names longer than
     // LVIF_PORTMAP_NAME_MAX are cut. EPERM when this is not the control domain.
-    void set_name(DomId domain, std::string_view name);
+    void set_name(DomId domain, std::string_view name) override;
 
   private:
     HypercallPortmap();
