@@ -11,12 +11,8 @@ namespace librettos::test {
 namespace {
 
 TEST_F(DataThreadTest, FramesFromTheWireReachTheOwnerOfThePort) {
-    TestGuest web(1, 0);
-    TestGuest db(2, 0);
-    world->own(1, 80);
-    world->own(2, 5432);
-    add(web, 1);
-    add(db, 2);
+    TestGuest& web = serve(1, 0, {80});
+    TestGuest& db = serve(2, 0, {5432});
     Bytes const to_web = make_frame(world->inbound(80));
     Bytes const to_db = make_frame(world->inbound(5432));
     world->arrive(to_db);
@@ -35,9 +31,7 @@ TEST_F(DataThreadTest, FramesFromTheWireReachTheOwnerOfThePort) {
 }
 
 TEST_F(DataThreadTest, FramesFromAGuestGoToTheWireAndCostItNothingWhenTheyLie) {
-    TestGuest guest(1, 0);
-    world->own(1, 80);
-    add(guest, 1);
+    TestGuest& guest = serve(1, 0, {80});
     Bytes const good = make_frame(world->outbound(80));
     Bytes const foreign_port = make_frame(world->outbound(81));
     ASSERT_TRUE(guest.send(good));
@@ -54,9 +48,7 @@ TEST_F(DataThreadTest, FramesFromAGuestGoToTheWireAndCostItNothingWhenTheyLie) {
 
 TEST_F(DataThreadTest, TheTagOfTheWireIsNotSeenByGuests) {
     network_.vlan = 7;
-    TestGuest guest(1, 0);
-    world->own(1, 80);
-    add(guest, 1);
+    TestGuest& guest = serve(1, 0, {80});
     Bytes const plain = make_frame(world->inbound(80));
     Bytes tagged = plain;
     Bytes const tag{0x81, 0x00, 0x00, 0x07};
@@ -79,9 +71,7 @@ TEST_F(DataThreadTest, TheTagOfTheWireIsNotSeenByGuests) {
 }
 
 TEST_F(DataThreadTest, APriorityTagStaysBehind) {
-    TestGuest guest(1, 0);
-    world->own(1, 80);
-    add(guest, 1);
+    TestGuest& guest = serve(1, 0, {80});
     Bytes const plain = make_frame(world->inbound(80));
     Bytes tagged = plain;
     Bytes const priority{0x81, 0x00, 0xa0, 0x00};
@@ -116,9 +106,7 @@ TEST_F(DataThreadTest, GuestsReachEachOtherWithoutTheWire) {
 }
 
 TEST_F(DataThreadTest, LargeFramesAreCutForTheWire) {
-    TestGuest guest(1, LVIF_F_ALL);
-    world->own(1, 80);
-    add(guest, 1);
+    TestGuest& guest = serve(1, LVIF_F_ALL, {80});
     FrameSpec spec = world->outbound(80);
     spec.protocol = protocol::tcp;
     spec.payload_bytes = 10'000;
@@ -144,9 +132,7 @@ TEST_F(DataThreadTest, LargeFramesAreCutForTheWire) {
 }
 
 TEST_F(DataThreadTest, OffloadThatWasNotAgreedIsRefused) {
-    TestGuest guest(1, 0);
-    world->own(1, 80);
-    add(guest, 1);
+    TestGuest& guest = serve(1, 0, {80});
     lvif_record offload{};
     offload.flags = LVIF_CSUM_PARTIAL;
     offload.csum_start = 34;
@@ -158,9 +144,7 @@ TEST_F(DataThreadTest, OffloadThatWasNotAgreedIsRefused) {
 }
 
 TEST_F(DataThreadTest, SegmentsOfAFlowBecomeOneFrame) {
-    TestGuest guest(1, LVIF_F_ALL);
-    world->own(1, 80);
-    add(guest, 1);
+    TestGuest& guest = serve(1, LVIF_F_ALL, {80});
     FrameSpec spec = world->inbound(80);
     spec.protocol = protocol::tcp;
     spec.payload_bytes = 1400;
@@ -181,9 +165,7 @@ TEST_F(DataThreadTest, SegmentsOfAFlowBecomeOneFrame) {
 }
 
 TEST_F(DataThreadTest, DamagedSegmentsAreNotMerged) {
-    TestGuest guest(1, LVIF_F_ALL);
-    world->own(1, 80);
-    add(guest, 1);
+    TestGuest& guest = serve(1, LVIF_F_ALL, {80});
     FrameSpec spec = world->inbound(80);
     spec.protocol = protocol::tcp;
     spec.payload_bytes = 1400;
@@ -200,12 +182,8 @@ TEST_F(DataThreadTest, DamagedSegmentsAreNotMerged) {
 }
 
 TEST_F(DataThreadTest, AFullRingDropsAndServesTheOthers) {
-    TestGuest slow(1, 0);
-    TestGuest other(2, 0);
-    world->own(1, 80);
-    world->own(2, 81);
-    add(slow, 1);
-    add(other, 2);
+    TestGuest& slow = serve(1, 0, {80});
+    TestGuest& other = serve(2, 0, {81});
     FrameSpec spec = world->inbound(80);
     spec.payload_bytes = 1400;
     Bytes const large = make_frame(spec);
@@ -220,12 +198,8 @@ TEST_F(DataThreadTest, AFullRingDropsAndServesTheOthers) {
 }
 
 TEST_F(DataThreadTest, AGuestThatBreaksItsRingIsReportedAndOthersGoOn) {
-    TestGuest hostile(1, 0);
-    TestGuest other(2, 0);
-    world->own(1, 80);
-    world->own(2, 81);
-    add(hostile, 1);
-    add(other, 2);
+    TestGuest& hostile = serve(1, 0, {80});
+    TestGuest& other = serve(2, 0, {81});
     hostile.tx_header().head = 1ULL << 40;
     other.send(make_frame(world->outbound(81)));
     turn();
@@ -241,9 +215,7 @@ TEST_F(DataThreadTest, AGuestThatBreaksItsRingIsReportedAndOthersGoOn) {
 }
 
 TEST_F(DataThreadTest, ARateLimitLeavesFramesInTheRing) {
-    TestGuest guest(1, 0);
-    world->own(1, 80);
-    add(guest, 1);
+    TestGuest& guest = serve(1, 0, {80});
     guests_[0]->limiter.set(1000, 0);  // 10 frames at once, then one a millisecond
     for (int i = 0; i < 100; ++i) {
         ASSERT_TRUE(guest.send(make_frame(world->outbound(80))));
@@ -265,12 +237,8 @@ TEST_F(DataThreadTest, ARateLimitLeavesFramesInTheRing) {
 }
 
 TEST_F(DataThreadTest, DoorbellsOnlyForThoseWhoSleep) {
-    TestGuest awake(1, 0);
-    TestGuest sleeper(2, 0);
-    world->own(1, 80);
-    world->own(2, 81);
-    add(awake, 1);
-    add(sleeper, 2);
+    TestGuest& awake = serve(1, 0, {80});
+    TestGuest& sleeper = serve(2, 0, {81});
     sleeper.rx_header().consumer_sleeps = 1;
     for (int i = 0; i < 5; ++i) {
         world->arrive(make_frame(world->inbound(80)));
@@ -282,9 +250,7 @@ TEST_F(DataThreadTest, DoorbellsOnlyForThoseWhoSleep) {
 }
 
 TEST_F(DataThreadTest, AnIdleQueueIsArmedAndWokenByItsDoorbell) {
-    TestGuest guest(1, 0);
-    world->own(1, 80);
-    add(guest, 1);
+    TestGuest& guest = serve(1, 0, {80});
     turn(100);
     EXPECT_EQ(guest.tx_header().consumer_sleeps, 1U);
     guest.send(make_frame(world->outbound(80)));
@@ -297,9 +263,7 @@ TEST_F(DataThreadTest, AnIdleQueueIsArmedAndWokenByItsDoorbell) {
 }
 
 TEST_F(DataThreadTest, ADoorbellStormIsMuted) {
-    TestGuest guest(1, 0);
-    world->own(1, 80);
-    add(guest, 1);
+    TestGuest& guest = serve(1, 0, {80});
     for (int i = 0; i < 60'000; ++i) {
         guest.channel().ring();
         thread_->housekeeping();
@@ -316,9 +280,7 @@ TEST_F(DataThreadTest, ADoorbellStormIsMuted) {
 }
 
 TEST_F(DataThreadTest, BuffersOfADeadPredecessorAreTakenOver) {
-    TestGuest guest(1, 0);
-    world->own(1, 80);
-    add(guest, 1);
+    serve(1, 0, {80});
     InFlight& left = world->setup().in_flight[0];
     Bytes const ready = make_frame(world->outbound(80));
     for (std::uint32_t i = 0; i < 40; ++i) {

@@ -5,6 +5,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <initializer_list>
+
 #include "tests/unit/dataplane/world.hpp"
 
 namespace librettos::test {
@@ -35,6 +37,16 @@ class DataThreadTest : public testing::Test {
         ASSERT_EQ(ack.kind, DataAck::Kind::added);
     }
 
+    // A guest with these ports, in the slot of its domain's number.
+    TestGuest& serve(std::uint16_t domain, std::uint32_t features, std::initializer_list<std::uint16_t> ports) {
+        served_.push_back(std::make_unique<TestGuest>(domain, features));
+        for (std::uint16_t const port : ports) {
+            world->own(domain, port);
+        }
+        add(*served_.back(), domain);
+        return *served_.back();
+    }
+
     void turn(int times = 1) {
         for (int i = 0; i < times; ++i) {
             thread_->turn();
@@ -43,6 +55,7 @@ class DataThreadTest : public testing::Test {
 
     NetworkIdentity network_;
     int ack_fd_ = -1;
+    std::vector<std::unique_ptr<TestGuest>> served_;
     std::vector<std::unique_ptr<Guest>> guests_;
     std::unique_ptr<DataThread> thread_;
 };

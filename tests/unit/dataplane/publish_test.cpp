@@ -16,12 +16,8 @@ class PublicationTest : public DataThreadTest {
 };
 
 TEST_F(PublicationTest, TheTurnThatEmptiesTheWirePublishesAll) {
-    TestGuest first(1, 0);
-    TestGuest second(2, 0);
-    world->own(1, 80);
-    world->own(2, 81);
-    add(first, 1);
-    add(second, 2);
+    TestGuest& first = serve(1, 0, {80});
+    TestGuest& second = serve(2, 0, {81});
     burst_arrives();
     turn();
     burst_arrives();
@@ -35,10 +31,7 @@ TEST_F(PublicationTest, TheTurnThatEmptiesTheWirePublishesAll) {
 }
 
 TEST_F(PublicationTest, ARingThatFillsIsPublishedInMidTurn) {
-    TestGuest guest(1, 0);
-    world->own(1, 80);
-    world->own(1, 81);
-    add(guest, 1);
+    TestGuest& guest = serve(1, 0, {80, 81});
     __atomic_store_n(&guest.rx_header().consumer_sleeps, 1U, __ATOMIC_RELAXED);
     burst_arrives();
     burst_arrives();
@@ -50,12 +43,8 @@ TEST_F(PublicationTest, ARingThatFillsIsPublishedInMidTurn) {
 }
 
 TEST_F(PublicationTest, NothingStaysBehindWhenTheThreadEnds) {
-    TestGuest first(1, 0);
-    TestGuest second(2, 0);
-    world->own(1, 80);
-    world->own(2, 81);
-    add(first, 1);
-    add(second, 2);
+    TestGuest& first = serve(1, 0, {80});
+    TestGuest& second = serve(2, 0, {81});
     burst_arrives();
     turn();
     thread_->commands.push({DataCommand::Kind::stop, wire_slot, nullptr, nullptr});

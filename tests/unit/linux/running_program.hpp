@@ -3,7 +3,6 @@
 #pragma once
 
 #include <fcntl.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -18,10 +17,9 @@
 #include "guest-frontend/linux/bind_filter.hpp"
 #include "guest-frontend/linux/command_tree.hpp"
 #include "guest-frontend/linux/descriptor.hpp"
+#include "tests/unit/linux/dialogue.hpp"
 
 namespace librettos::guest {
-
-constexpr auto patience = std::chrono::seconds(20);
 
 inline bool eventually(std::function<bool()> const& holds) {
     for (auto const end = std::chrono::steady_clock::now() + patience; std::chrono::steady_clock::now() < end;) {
@@ -41,7 +39,7 @@ inline bool enter_private_network() {
 class RunningProgram {
   public:
     RunningProgram(std::vector<std::string> const& command, BindFilter const* filter)
-        : pipes_(), tree_((redirect(), command), filter) {
+        : tree_((redirect(), command), filter) {
         restore();
     }
     ~RunningProgram() {
@@ -53,18 +51,8 @@ class RunningProgram {
 
     CommandTree& tree() { return tree_; }
     void start() { tree_.start(); }
-    // "" when the program has ended or said nothing for long.
-    std::string line() {
-        std::string text;
-        char byte = 0;
-        pollfd output{output_.get(), POLLIN, 0};
-        while (poll(&output, 1, static_cast<int>(std::chrono::milliseconds(patience).count())) == 1 &&
-               read(output_.get(), &byte, 1) == 1 && byte != '\n') {
-            text += byte;
-        }
-        return text;
-    }
-    void go_on() { (void)!write(input_.get(), "\n", 1); }
+    std::string line() { return dialogue_.line(); }
+    void go_on() { dialogue_.go_on(); }
     int wait() {
         ended_ = eventually([this] { return tree_.reap(); });
         return ended_ ? tree_.exit_status() : -1;
@@ -72,28 +60,18 @@ class RunningProgram {
 
   private:
     void redirect() {
-        std::array<int, 2> input{};
-        std::array<int, 2> output{};
-        if (pipe2(input.data(), O_CLOEXEC) < 0 || pipe2(output.data(), O_CLOEXEC) < 0) {
-            throw_errno(errno, "pipe");
-        }
-        input_.reset(input[1]);
-        output_.reset(output[0]);
-        pipes_[0].reset(fcntl(0, F_DUPFD_CLOEXEC, 3));
-        pipes_[1].reset(fcntl(1, F_DUPFD_CLOEXEC, 3));
-        dup2(input[0], 0);
-        dup2(output[1], 1);
-        close(input[0]);
-        close(output[1]);
+        own_[0].reset(fcntl(0, F_DUPFD_CLOEXEC, 3));
+        own_[1].reset(fcntl(1, F_DUPFD_CLOEXEC, 3));
+        dialogue_.take_place();
+        dialogue_.let_go();
     }
     void restore() {
-        dup2(pipes_[0].get(), 0);
-        dup2(pipes_[1].get(), 1);
+        dup2(own_[0].get(), 0);
+        dup2(own_[1].get(), 1);
     }
 
-    std::array<Descriptor, 2> pipes_;  // the test's own input and output meanwhile
-    Descriptor input_;
-    Descriptor output_;
+    std::array<Descriptor, 2> own_;  // the test's own input and output meanwhile
+    Dialogue dialogue_;
     bool ended_ = false;
     CommandTree tree_;
 };

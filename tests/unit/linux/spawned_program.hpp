@@ -2,17 +2,13 @@
 // A process beside others, with its standard input and output in the test's hands.
 #pragma once
 
-#include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
 
-#include <array>
-#include <chrono>
 #include <string>
 #include <vector>
 
-#include "guest-frontend/linux/descriptor.hpp"
+#include "tests/unit/linux/dialogue.hpp"
 #include "tests/unit/linux/running_program.hpp"
 
 namespace librettos::guest {
@@ -20,13 +16,6 @@ namespace librettos::guest {
 class SpawnedProgram {
   public:
     explicit SpawnedProgram(std::vector<std::string> const& command) {
-        std::array<int, 2> input{};
-        std::array<int, 2> output{};
-        if (pipe2(input.data(), O_CLOEXEC) < 0 || pipe2(output.data(), O_CLOEXEC) < 0) {
-            throw_errno(errno, "pipe");
-        }
-        input_.reset(input[1]);
-        output_.reset(output[0]);
         std::vector<char*> arguments;
         for (auto const& argument : command) {
             arguments.push_back(const_cast<char*>(argument.c_str()));
@@ -34,13 +23,11 @@ class SpawnedProgram {
         arguments.push_back(nullptr);
         pid_ = fork();
         if (pid_ == 0) {
-            dup2(input[0], 0);
-            dup2(output[1], 1);
+            dialogue_.take_place();
             execv(arguments[0], arguments.data());
             _exit(127);
         }
-        close(input[0]);
-        close(output[1]);
+        dialogue_.let_go();
     }
     // In order if it can be.
     ~SpawnedProgram() {
@@ -53,18 +40,8 @@ class SpawnedProgram {
     SpawnedProgram(SpawnedProgram const&) = delete;
     SpawnedProgram& operator=(SpawnedProgram const&) = delete;
 
-    // "" when the program has ended or said nothing for long.
-    std::string line() {
-        std::string text;
-        char byte = 0;
-        pollfd output{output_.get(), POLLIN, 0};
-        while (poll(&output, 1, static_cast<int>(std::chrono::milliseconds(patience).count())) == 1 &&
-               read(output_.get(), &byte, 1) == 1 && byte != '\n') {
-            text += byte;
-        }
-        return text;
-    }
-    void go_on() { (void)!write(input_.get(), "\n", 1); }
+    std::string line() { return dialogue_.line(); }
+    void go_on() { dialogue_.go_on(); }
     void signal(int number) {
         if (status_ < 0) {
             kill(pid_, number);
@@ -85,8 +62,7 @@ class SpawnedProgram {
   private:
     pid_t pid_ = -1;
     int status_ = -1;
-    Descriptor input_;
-    Descriptor output_;
+    Dialogue dialogue_;
 };
 
 }  // namespace librettos::guest
