@@ -59,13 +59,6 @@ void print_why(Session const& session, Json const& entry) {
                  << (limit == 0 ? ", without a limit" : " of at most " + grouped(limit)) << "\n";
 }
 
-Reply ask_port(Session const& session, PortFilter const& filter, std::uint16_t port) {
-    Json request{{"command", "port"}, {"port", port}};
-    if (!filter.protocol.empty())
-        request["protocol"] = filter.protocol;
-    return session.ask(request);
-}
-
 // The reply with only the entries that the filter lets through.
 void print_json(Session const& session, Reply const& reply, std::vector<Json> const& entries) {
     auto document = Json::parse(reply.line);
@@ -77,6 +70,25 @@ bool passes(PortFilter const& filter, Json const& entry) {
     bool const of_guest = filter.guest.empty() || text_field(entry, "owner") == filter.guest ||
                           std::to_string(number_field(entry, "domain")) == filter.guest;
     return of_guest && (filter.protocol.empty() || text_field(entry, "protocol") == filter.protocol);
+}
+
+// Asks for a port, of either protocol or of the one wanted, and shows what passes. exit_fine: there is an entry that
+// was looked for.
+template <typename Wanted, typename Print>
+int show_port(Session const& session, PortFilter const& filter, std::uint16_t port, Wanted wanted, Print print) {
+    Json request{{"command", "port"}, {"port", port}};
+    if (!filter.protocol.empty())
+        request["protocol"] = filter.protocol;
+    auto const reply = session.ask(request);
+    if (!reply.ok)
+        return report_refusal(session, reply);
+    auto entries = entries_of(reply.result);
+    std::erase_if(entries, [&](Json const& entry) { return !passes(filter, entry); });
+    if (session.json)
+        print_json(session, reply, entries);
+    else
+        std::for_each(entries.begin(), entries.end(), print);
+    return std::any_of(entries.begin(), entries.end(), wanted) ? exit_fine : exit_refused;
 }
 
 }  // namespace
@@ -120,31 +132,13 @@ int list_ports(Session const& session, PortFilter const& filter) {
 }
 
 int who_owns_port(Session const& session, PortFilter const& filter, std::uint16_t port) {
-    auto const reply = ask_port(session, filter, port);
-    if (!reply.ok)
-        return report_refusal(session, reply);
-    auto entries = entries_of(reply.result);
-    std::erase_if(entries, [&](Json const& entry) { return !passes(filter, entry); });
-    if (session.json)
-        print_json(session, reply, entries);
-    else
-        for (auto const& entry : entries)
-            *session.out << printable(who_line(entry)) << "\n";
-    return std::any_of(entries.begin(), entries.end(), is_owned) ? exit_fine : exit_refused;
+    return show_port(session, filter, port, is_owned,
+                     [&](Json const& entry) { *session.out << printable(who_line(entry)) << "\n"; });
 }
 
 int why_port(Session const& session, PortFilter const& filter, std::uint16_t port) {
-    auto const reply = ask_port(session, filter, port);
-    if (!reply.ok)
-        return report_refusal(session, reply);
-    auto entries = entries_of(reply.result);
-    std::erase_if(entries, [&](Json const& entry) { return !passes(filter, entry); });
-    if (session.json)
-        print_json(session, reply, entries);
-    else
-        for (auto const& entry : entries)
-            print_why(session, entry);
-    return entries.empty() ? exit_refused : exit_fine;
+    return show_port(
+        session, filter, port, [](Json const&) { return true; }, [&](Json const& entry) { print_why(session, entry); });
 }
 
 }  // namespace librettos::ctl
