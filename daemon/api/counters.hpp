@@ -97,7 +97,7 @@ inline constexpr std::array<CounterText, counter_count> counter_texts{{
     {"drop_fragment_orphan", "a fragment whose first fragment did not come in time"},
     {"drop_fragment_limit", "too many fragments waiting"},
     {"drop_icmp_unmatched", "ICMP that belongs to no guest"},
-    {"drop_reply_rate", "not answered: the limit on answers was reached"},
+    {"drop_reply_rate", "not answered or passed on: over the limit on answers, or on announcements of addresses"},
     {"drop_no_listener", "broadcast or multicast that no guest listens to"},
     {"drop_handoff_full", "the queue to another data thread was full"},
     {"drop_runt", "shorter than an Ethernet header"},
