@@ -43,6 +43,7 @@ def main():
     parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path(os.environ.get("XEN_WORK", run.ROOT / "build/xen")))
     parser.add_argument("--timeout", type=float, default=600, help="seconds for the script (600)")
     parser.add_argument("--qemu", action="append", default=[], help="an argument for QEMU; may be repeated")
+    parser.add_argument("--xen", action="append", default=[], help="an argument for Xen; may be repeated")
     parser.add_argument("script", type=pathlib.Path)
     parser.add_argument("files", type=pathlib.Path, nargs="*")
     options = parser.parse_args()
@@ -57,7 +58,8 @@ def main():
         trees.append(overlay.for_dom0(options.build, work, folder, options.dom0_program))
     if options.build or options.domu_program:
         parts.append(overlay.for_domu(options.build, work, folder, options.domu_program))
-    with Machine(work, options.hypervisor, folder, overlay=trees, domu_parts=parts, qemu_options=options.qemu) as machine:
+    with Machine(work, options.hypervisor, folder, overlay=trees, domu_parts=parts, qemu_options=options.qemu,
+                 xen_options=options.xen) as machine:
         print(f"boot.py: booted in {machine.boot_s:.0f} s; logs are in {folder}", file=sys.stderr)
         for file in (options.script, *options.files):
             shutil.copy(file, machine.share / file.name)

@@ -19,8 +19,8 @@ import tarfile
 import threading
 import time
 
-STALL_CPU_S, STALL_S = 40, 150  # a boot that used so much, or waited so long, without a line on the serial console hangs
-BOOT_S = 300
+STALL_CPU_S, STALL_S = 40, 300  # a boot that used so much, or waited so long, without a line on the serial console hangs
+BOOT_S = 900
 PATIENCE = float(os.environ.get("XEN_PATIENCE", "1"))  # factor of all time limits, for a machine with other work
 BOOT_ATTEMPTS = 4
 DOM0_MIB = 1536
@@ -78,10 +78,10 @@ class Machine:
 
     `overlay` are trees to lay over dom0's root, `domu_parts` cpio archives to append to the domUs' initramfs."""
 
-    def __init__(self, work, hypervisor, folder, *, overlay=(), domu_parts=(), qemu_options=(), memory_mib=MACHINE_MIB, dom0_mib=DOM0_MIB):
+    def __init__(self, work, hypervisor, folder, *, overlay=(), domu_parts=(), qemu_options=(), xen_options=(), memory_mib=MACHINE_MIB, dom0_mib=DOM0_MIB):
         self.work, self.folder = pathlib.Path(work), pathlib.Path(folder)
         self.hypervisor, self.overlay, self.domu_parts = hypervisor, list(overlay), list(domu_parts)
-        self.qemu_options = list(qemu_options)
+        self.qemu_options, self.xen_options = list(qemu_options), list(xen_options)
         self.memory_mib, self.dom0_mib = memory_mib, dom0_mib
         self.share = self.folder / "lab"
         self.serial = self.folder / "serial.log"
@@ -129,7 +129,7 @@ class Machine:
     def _start_qemu(self):
         boot = self.work / "boot"
         xen = ["com1=115200,8n1", "console=com1", "loglvl=info", "guest_loglvl=warning", "cpuidle=0", "spec-ctrl=eager-fpu", "xpti=off",
-               f"dom0_mem={self.dom0_mib}M,max:{self.dom0_mib}M", "dom0_max_vcpus=2"]
+               f"dom0_mem={self.dom0_mib}M,max:{self.dom0_mib}M", "dom0_max_vcpus=2", *self.xen_options]
         dom0 = ["console=hvc0", "net.ifnames=0", "mitigations=off", "loglevel=7", "panic=5"]
         command = [
             "qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=multi,tb-size=1024", "-smp", "2",
