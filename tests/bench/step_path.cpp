@@ -3,7 +3,8 @@
 // between them.
 //
 // The steps are the product's own classifier and ring ends, in the order of DataThread::turn(), without its counters
-// and timers. The stamps are taken per burst of 32 frames, so that reading them costs about a cycle per frame.
+// and timers, and one after the other where the product has three stages of a burst overlap. The stamps are taken per
+// burst of 32 frames, so that reading them costs about a cycle per frame.
 #include <array>
 #include <cstring>
 #include <iostream>
@@ -24,8 +25,8 @@ namespace librettos::bench {
 namespace {
 
 constexpr std::uint16_t burst = 32;
-constexpr unsigned bursts_per_publish = 8;  // as many as a turn takes from the wire at most
-constexpr unsigned rounds_per_turn = 8;
+constexpr unsigned bursts_per_publish = 32;  // what the product takes from a busy wire between two publications
+constexpr unsigned rounds_per_turn = 2;
 
 // One thread writes, the main thread reads.
 class StepClock {
