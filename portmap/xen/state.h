@@ -5,7 +5,7 @@
  * Pure state, nothing of Xen: tests/unit/portmap compiles it into a user
  * space program and compares it with portmap/authority.hpp, whose twin in C it
  * is. What differs is what a hypervisor needs:
- *  - no allocation: struct portmap_state is all there is, about 3.2 MiB;
+ *  - no allocation: struct portmap_state is all there is, about 2.9 MiB;
  *  - work that a domain's end causes is done in portions: functions with a
  *    `budget` (of ports) return false when there is more, to be called again;
  *    between two calls any other function may be called;
