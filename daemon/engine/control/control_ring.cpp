@@ -78,13 +78,14 @@ bool ControlRing::arm() {
     return false;
 }
 
-bool ControlRing::put(lvif_message const& message) {
+bool ControlRing::has_room() {
     auto const used = head_ - load(to_guest_->tail, std::memory_order_acquire);  // pairs with the guest's release
-    if (broken_ || used > LVIF_CONTROL_SLOTS) {
-        broken_ = true;
-        return false;
-    }
-    if (used == LVIF_CONTROL_SLOTS)
+    broken_ = broken_ || used > LVIF_CONTROL_SLOTS;
+    return !broken_ && used < LVIF_CONTROL_SLOTS;
+}
+
+bool ControlRing::put(lvif_message const& message) {
+    if (!has_room())
         return false;
     std::memcpy(&to_guest_->slots[head_ % LVIF_CONTROL_SLOTS], &message, sizeof message);
     ++head_;

@@ -29,6 +29,8 @@ class ControlRing {
     // Arms the event for the next message. True: nothing to read, wait for it.
     bool arm();
 
+    // Whether put() would succeed.
+    bool has_room();
     // False: full, or the guest's tail is beyond reason (broken() tells).
     bool put(lvif_message const& message);
     // Makes what was put visible. True: the guest sleeps and has to be notified.

@@ -103,6 +103,10 @@ bool Guest::adopt(TimePoint now) {
         detach("the server's addresses changed", now, false);
         return false;
     }
+    if (hypervisor.read(backend_ + "/" LVIF_KEY_PORT_AUTHORITY) != std::string(hypervisor.portmap_authority())) {
+        detach("the portmap has another authority", now, false);
+        return false;
+    }
     count_attached(true);
     phase_ = Phase::waiting;
     if (published_ != LVIF_STATE_CONNECTED)
@@ -278,7 +282,7 @@ void Guest::make_offer(TimePoint now) {
         state_wake_ = std::min(state_wake_, now + retry_refused);
         return;
     }
-    around_.hypervisor.set_port_limit(domain_, limits_.ports);
+    admit_to_ports();
     write_offer(around_.hypervisor, backend_, offer_);
     if (limits_set_)
         write_limits(around_.hypervisor, backend_, limits_);
@@ -399,6 +403,8 @@ void Guest::publish() {
 
 void Guest::set_limits(GuestLimits const& limits) {
     auto& hypervisor = around_.hypervisor;
+    if (around_.ports != nullptr)
+        around_.ports->add_domain(domain_, name_);
     hypervisor.set_port_limit(domain_, limits.ports);
     try {
         if (introduced_)
@@ -428,6 +434,12 @@ void Guest::postpone(TimePoint now) {
     auto const again = now + back_off(failures_++);
     state_wake_ = std::min(state_wake_, again);
     channel_wake_ = std::min(channel_wake_, again);
+}
+
+void Guest::admit_to_ports() {
+    if (around_.ports != nullptr)
+        around_.ports->add_domain(domain_, name_);
+    around_.hypervisor.set_port_limit(domain_, limits_.ports);
 }
 
 void Guest::count_attached(bool attached) {

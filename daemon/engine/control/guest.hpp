@@ -31,6 +31,7 @@
 #include "daemon/engine/control/offer.hpp"
 #include "daemon/engine/datapath/data_plane.hpp"
 #include "drivers/hypervisor/hypervisor.hpp"
+#include "drivers/hypervisor/server_ports.hpp"
 
 namespace librettos::control {
 
@@ -48,6 +49,8 @@ struct Surroundings {
     NetworkIdentity network;
     AddressPool pool;
     LinkState link;
+    ServerPorts* ports = nullptr;             // null: guests ask the hypervisor
+    TimePoint ports_wake = TimePoint::max();  // when `ports` wants to be called
     LogLimit log{50, std::chrono::milliseconds(100)};
     int channels_epoll = -1;   // control channels' descriptors; Guests waits on it
     std::size_t attached = 0;  // guests with an offer, for limits.guests
@@ -125,13 +128,15 @@ class Guest {
     void want(lvif_state state, std::string reason);
     void publish();
     void count_attached(bool attached);
+    void admit_to_ports();
     // connection: guest_connection.cpp
     std::string open(RequestBounds const& bounds, TimePoint now);  // empty, or why it failed
     bool identity_is_current() const;
     void listen();
     void stop_listening();
     void rearm();
-    void answer(lvif_message const& message);
+    void answer(lvif_message const& message, TimePoint now);
+    void answer_ports(lvif_message const& message, lvif_message& reply);
     void tell_state();
     void say_detached(std::string const& reason);
 
@@ -151,7 +156,6 @@ class Guest {
     bool counted_ = false;
     bool link_owed_ = false;
     bool mtu_owed_ = false;
-    bool reply_owed_ = false;
     bool listening_ = false;
     bool greeted_ = false;
     bool program_owed_ = false;
@@ -161,7 +165,6 @@ class Guest {
     lvif_state desired_ = LVIF_STATE_UNKNOWN;
     std::string reason_;
     std::string program_;
-    lvif_message reply_{};  // that did not fit; nothing is taken before it is sent
     Offer offer_;
     GuestLimits limits_;
     std::optional<std::size_t> pool_index_;
@@ -175,6 +178,7 @@ class Guest {
     std::uint32_t failures_ = 0;
     TokenBucket state_budget_{64, std::chrono::milliseconds(100)};
     TokenBucket channel_budget_{64, std::chrono::milliseconds(5)};
+    TokenBucket port_budget_{128, std::chrono::milliseconds(5)};  // each operation may write to the store
 };
 
 char const* to_text(Guest::Phase phase);

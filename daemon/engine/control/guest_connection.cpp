@@ -19,6 +19,10 @@ constexpr unsigned messages_per_turn = 32;
 constexpr auto pause_after_full_turn = std::chrono::milliseconds(10);
 constexpr auto pause_for_room = std::chrono::milliseconds(50);
 
+bool is_port_operation(std::uint16_t type) {
+    return type == LVIF_MSG_PORT_BIND || type == LVIF_MSG_PORT_LEASE || type == LVIF_MSG_PORT_RELEASE;
+}
+
 lvif_message message_of(lvif_message_type type) {
     lvif_message message;
     std::memset(&message, 0, sizeof message);
@@ -46,7 +50,7 @@ std::string Guest::open(RequestBounds const& bounds, TimePoint now) try {
     if (auto const* const refusal = std::get_if<Refusal>(&opened))
         return refusal->reason;
     auto& rings = std::get<std::unique_ptr<GuestRings>>(opened);
-    around_.hypervisor.set_port_limit(domain_, limits_.ports);
+    admit_to_ports();
 
     GuestAttachment attachment;
     attachment.identity = {domain_, offer_.mode, offer_.mac, offer_.ipv4, offer_.ipv6};
@@ -59,7 +63,6 @@ std::string Guest::open(RequestBounds const& bounds, TimePoint now) try {
     phase_ = Phase::connected;
     attached_at_ = now;
     greeted_ = false;
-    reply_owed_ = false;
     link_owed_ = mtu_owed_ = true;
     if (offer_.mode == GuestMode::dedicated)
         around_.holder.add_mac(offer_.mac);
@@ -101,7 +104,8 @@ void Guest::rearm() {
 }
 
 // One turn: a bounded number of messages. A guest that rings more often than its budget allows stays masked until the
-// next token.
+// next token. A message is taken only when there is room for its reply, and given back only when the reply is visible:
+// what a server that dies did not answer, the next one finds.
 void Guest::handle_control(TimePoint now) {
     if (phase_ != Phase::connected)
         return;
@@ -112,23 +116,28 @@ void Guest::handle_control(TimePoint now) {
     auto& control = *rings_->control;
     rings_->control_event->clear();
     bool more = true;
+    bool room = true;
+    TimePoint port_wake = now;
     for (unsigned n = 0; n < messages_per_turn && more; ++n) {
-        if (reply_owed_ && control.put(reply_))
-            reply_owed_ = false;
+        port_wake = port_budget_.next(now);
+        room = control.has_room();
         lvif_message message;
-        more = !reply_owed_ && control.take(message) == ControlRing::Take::message;
+        more = room && port_wake <= now && control.take(message) == ControlRing::Take::message;
         if (more)
-            answer(message);
+            answer(message, now);
     }
     tell_state();
-    bool const wake_guest = control.release() | control.publish();
+    bool wake_guest = control.publish();
+    wake_guest |= control.release();
     if (control.broken()) {
         breach("control ring: impossible positions", now);
         return;
     }
     if (wake_guest)
         rings_->control_event->notify();
-    if (reply_owed_ || link_owed_ || mtu_owed_)
+    if (port_wake > now)
+        channel_wake_ = std::min(channel_wake_, port_wake);
+    else if (!room || link_owed_ || mtu_owed_)
         channel_wake_ = std::min(channel_wake_, now + pause_for_room);
     else if (more || !control.arm() || !listening_)
         channel_wake_ = std::min(channel_wake_, now + pause_after_full_turn);
@@ -139,7 +148,7 @@ void Guest::handle_control(TimePoint now) {
     }
 }
 
-void Guest::answer(lvif_message const& message) {
+void Guest::answer(lvif_message const& message, TimePoint now) {
     if (message.type == LVIF_MSG_HELLO) {
         link_owed_ = mtu_owed_ = true;
         if (!greeted_) {
@@ -151,12 +160,35 @@ void Guest::answer(lvif_message const& message) {
     }
     if (message.type == LVIF_MSG_REPLY || (message.flags & LVIF_MSG_WANTS_REPLY) == 0)
         return;
-    reply_ = message_of(LVIF_MSG_REPLY);
-    reply_.id = message.id;
-    reply_.status = message.type == LVIF_MSG_HELLO ? 0 : -EOPNOTSUPP;
-    if (message.type == LVIF_MSG_HELLO)
-        reply_.u.hello.version = LVIF_CONTROL_VERSION;
-    reply_owed_ = !rings_->control->put(reply_);
+    auto reply = message_of(LVIF_MSG_REPLY);
+    reply.id = message.id;
+    reply.status = -EOPNOTSUPP;
+    if (message.type == LVIF_MSG_HELLO) {
+        reply.status = 0;
+        reply.u.hello.version = LVIF_CONTROL_VERSION;
+    } else if (is_port_operation(message.type) && around_.ports != nullptr) {
+        (void)port_budget_.take(now);
+        answer_ports(message, reply);
+        around_.ports_wake = now;
+    }
+    (void)rings_->control->put(reply);  // has_room(), unless the guest has broken the ring since
+}
+
+// A dedicated guest has all ports of its address; the shared ones are not its business.
+void Guest::answer_ports(lvif_message const& message, lvif_message& reply) {
+    auto const wanted = message.u.port;
+    auto& ports = *around_.ports;
+    std::uint16_t port = wanted.port;
+    if (offer_.mode == GuestMode::dedicated)
+        reply.status = -EOPNOTSUPP;
+    else if (message.type == LVIF_MSG_PORT_BIND)
+        reply.status = ports.bind(domain_, wanted.protocol, wanted.port, port);
+    else if (message.type == LVIF_MSG_PORT_LEASE)
+        reply.status = ports.lease(domain_, wanted.protocol, wanted.count, port);
+    else
+        reply.status = ports.release(domain_, wanted.protocol, wanted.port, wanted.count);
+    if (reply.status == 0)
+        reply.u.port = {wanted.protocol, 0, port, message.type == LVIF_MSG_PORT_BIND ? std::uint16_t{1} : wanted.count};
 }
 
 // Link and MTU are states: what does not fit now is told later, as it is then.

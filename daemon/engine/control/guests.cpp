@@ -61,6 +61,7 @@ Guests::Guests(Hypervisor& hypervisor, DataPlane& data_plane, HolderLink& holder
               .network = network_identity(config, port),
               .pool = AddressPool(config.dedicated, network_identity(config, port).mac),
               .link = {}} {
+    around_.ports = hypervisor.server_ports();
     around_.channels_epoll = epoll_create1(EPOLL_CLOEXEC);
     if (around_.channels_epoll < 0)
         throw std::system_error(errno, std::generic_category(), "epoll_create1");
@@ -89,6 +90,7 @@ void Guests::find_all(TimePoint now) {
     try {
         recover(now);
         scan(now);
+        review_ports(now);
     } catch (std::system_error const& error) {
         if (hypervisor_lost(error))
             throw;
@@ -187,6 +189,24 @@ bool Guests::take_up(DomId domain, TimePoint now) {
     if (name)
         guests_.emplace(domain, std::make_unique<Guest>(around_, domain, *name));
     return name.has_value();
+}
+
+// Domains end also while they are no guests, or while no server is there.
+void Guests::review_ports(TimePoint now) {
+    if (around_.ports == nullptr)
+        return;
+    std::vector<DomId> gone;
+    for (auto const& known : around_.ports->domains()) {
+        auto const name = around_.hypervisor.domain_exists(known.domain)
+                              ? around_.hypervisor.read(std::string(domains_path) + "/" +
+                                                        std::to_string(known.domain.value) + "/name")
+                              : std::nullopt;
+        if (name != known.name)
+            gone.push_back(known.domain);
+    }
+    for (auto const domain : gone)
+        around_.ports->remove_domain(domain);
+    around_.ports_wake = now;
 }
 
 void Guests::look_again(TimePoint now, std::string const& what, std::system_error const& error) {
@@ -300,6 +320,10 @@ void Guests::handle_channels(TimePoint now) {
 void Guests::handle_time(TimePoint now) {
     if (now >= scan_at_)
         find_all(now);
+    if (around_.ports != nullptr && now >= around_.ports_wake) {
+        auto const wait = around_.ports->handle_time();
+        around_.ports_wake = wait == wait.max() ? TimePoint::max() : now + wait;
+    }
     std::vector<DomId> due;
     for (auto const& [domain, guest] : guests_) {
         if (guest->wake_at() <= now)
@@ -319,7 +343,7 @@ void Guests::set_link(LinkState link, TimePoint now) {
 }
 
 TimePoint Guests::next_wake() const {
-    auto wake = scan_at_;
+    auto wake = std::min(scan_at_, around_.ports_wake);
     for (auto const& [domain, guest] : guests_)
         wake = std::min(wake, guest->wake_at());
     return wake;

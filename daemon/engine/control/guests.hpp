@@ -65,6 +65,7 @@ class Guests {
     void find_all(TimePoint now);
     void look_at(DomId domain, TimePoint now, Guest::Why why);
     bool take_up(DomId domain, TimePoint now);
+    void review_ports(TimePoint now);
     void look_again(TimePoint now, std::string const& what, std::system_error const& error);
     std::string backend_path(std::string const& guest) const;
     bool is_wanted(std::string const& name) const;

@@ -269,6 +269,8 @@ PortInfo FakeHypervisor::query_port(std::uint8_t protocol, std::uint16_t port) {
 
 void FakeHypervisor::set_port_limit(DomId domain, std::uint32_t ports) {
     world_.call("set_port_limit");
+    if (world_.server_ports)
+        world_.server_ports->set_limit(domain, ports);
     world_.port_limits[domain] = ports;
 }
 

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "drivers/hypervisor/hypervisor.hpp"
+#include "drivers/hypervisor/xen/server_portmap.hpp"
 
 namespace librettos::test {
 
@@ -73,6 +74,7 @@ class World {
     std::set<std::string> watches;
     std::deque<WatchEvent> events;
     std::unique_ptr<lvif_portmap> portmap;
+    std::unique_ptr<ServerPortmap> server_ports;  // the authority, when there is one
     std::map<std::uint32_t, PortInfo> port_info;  // by protocol << 16 | port
     int watch_fd;
     std::set<std::byte const*> in_use;  // rings that the data plane serves
@@ -100,7 +102,7 @@ class FakeHypervisor final : public Hypervisor {
 
     DomId self() const override { return server_domain; }
     std::string_view name() const override { return "fake"; }
-    std::string_view portmap_authority() const override { return "hypervisor"; }
+    std::string_view portmap_authority() const override { return world_.server_ports ? "server" : "hypervisor"; }
     std::optional<std::string> read(std::string const& path) override;
     std::vector<std::string> list(std::string const& path) override;
     void write(std::string const& path, std::string const& value) override;
@@ -114,7 +116,10 @@ class FakeHypervisor final : public Hypervisor {
     std::unique_ptr<Mapping> map(DomId domain, RegionRef region, std::size_t size_bytes,
                                  std::optional<LifeSign> life_sign) override;
     std::unique_ptr<EventChannel> bind_event(DomId domain, EventPort guest_port) override;
-    lvif_portmap const& portmap() override { return *world_.portmap; }
+    lvif_portmap const& portmap() override {
+        return world_.server_ports ? world_.server_ports->table() : *world_.portmap;
+    }
+    ServerPorts* server_ports() override { return world_.server_ports.get(); }
     PortInfo query_port(std::uint8_t protocol, std::uint16_t port) override;
     void set_port_limit(DomId domain, std::uint32_t ports) override;
     void reserve_ports(std::uint8_t, std::uint16_t, std::uint16_t, bool) override {}
