@@ -23,6 +23,8 @@ class PortmapSource {
     virtual PortInfo query(std::uint8_t protocol, std::uint16_t port) = 0;
     virtual void set_limit(DomId domain, std::uint32_t ports) = 0;
     virtual void reserve(std::uint8_t protocol, std::uint16_t first, std::uint16_t count, bool reserve) = 0;
+    // The name by which a domain may take its ports out of quarantine, where the source cannot know it otherwise.
+    virtual void set_name(DomId, std::string_view) {}
     // Null: guests ask the hypervisor. Valid while this object lives.
     virtual ServerPorts* server_ports() { return nullptr; }
 };
