@@ -8,10 +8,11 @@
  *   quarantine SECONDS                assign DOMAIN                    seed
  *   raw OPERATION                     time PROTOCOL COUNT
  *   table PROTOCOL PORT               map-writable                     map-frame FRAME
+ *   hold SECONDS
  *
  * PROTOCOL: 6, 17, or 0 for both. `table` maps the table and prints the entry; `map-writable` tries to map it for
- * writing, `map-frame` to map that machine frame for reading. Prints the answer as KEY=VALUE. Exit status 0: success,
- * or with --expect exactly that error (a name as EPERM); 1: anything else.
+ * writing, `map-frame` to map that machine frame for reading; `hold` maps the table for a time. Prints the answer as
+ * KEY=VALUE. Exit status 0: success, or with --expect exactly that error (a name as EPERM); 1: anything else.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -22,6 +23,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 #include <xen/xen.h>
 #include <xenforeignmemory.h>
 
@@ -208,6 +210,14 @@ static int table(char** arguments) {
     return 0;
 }
 
+static int hold(char** arguments) {
+    struct lvif_portmap* mapped;
+    int status = map_table(PROT_READ, &mapped);
+    if (status == 0)
+        sleep((unsigned)number(arguments[0]));
+    return status;
+}
+
 static int map_writable(char** arguments) {
     struct lvif_portmap* mapped;
 
@@ -243,6 +253,7 @@ static struct {
     {"table", 2, table},
     {"map-writable", 0, map_writable},
     {"map-frame", 1, map_frame},
+    {"hold", 1, hold},
 };
 
 int main(int count, char** words) {
