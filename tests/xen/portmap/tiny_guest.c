@@ -84,6 +84,7 @@ static bool create(struct tiny_guest* guest) {
         return false;
     guest->exists = xc_domain_create(guest->control, &guest->domain, &config) == 0;
     if (!said(guest->exists, "xc_domain_create") ||
+        !said(xc_domain_max_vcpus(guest->control, guest->domain, 1) == 0, "xc_domain_max_vcpus") ||
         !said(xc_domain_setmaxmem(guest->control, guest->domain, (MEMORY_MIB + 1) * 1024) == 0, "xc_domain_setmaxmem"))
         return false;
     int const guest_port = xc_evtchn_alloc_unbound(guest->control, guest->domain, 0);
