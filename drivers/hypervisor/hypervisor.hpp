@@ -15,6 +15,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <librettos/portmap.h>
@@ -83,6 +84,17 @@ class Hypervisor {
     virtual std::string_view name() const = 0;               // "local" or "xen", for status
     virtual std::string_view portmap_authority() const = 0;  // "hypervisor" or "server"
 
+    // domains
+    virtual std::vector<DomId> domains() = 0;  // that this one may know of
+    virtual bool domain_exists(DomId domain) = 0;
+    virtual std::optional<std::string> domain_name(DomId domain) = 0;
+    // Who makes a guest's device, both directories of librettos/handshake.h: the host (Xen), or the guest its own and
+    // the server the other (local).
+    virtual bool makes_devices() const = 0;
+    // Makes both at once or neither, with each side's `state` Initialising, and writes the keys to the backend
+    // directory. ENOENT: no such domain; EEXIST: it has the device; EOPNOTSUPP: guests make theirs.
+    virtual void make_device(DomId guest, std::vector<std::pair<std::string, std::string>> const& backend_keys) = 0;
+
     // store
     virtual std::optional<std::string> read(std::string const& path) = 0;
     virtual std::vector<std::string> list(std::string const& path) = 0;  // empty when there is no such path
@@ -90,13 +102,12 @@ class Hypervisor {
     virtual void remove(std::string const& path) = 0;  // with all below; no error when there is none
     // The owner may write, `reader` may read, at `path` and below; creates the path when needed.
     virtual void permit(std::string const& path, DomId owner, DomId reader) = 0;
-    virtual void watch(
-        std::string const& path) = 0;  // fires once at once; "/local/domain" also when a domain appears or goes
+    // Fires once at once. "/local/domain": when a domain appears or goes, and when a device's state changes.
+    virtual void watch(std::string const& path) = 0;
     virtual void unwatch(std::string const& path) = 0;
     virtual std::vector<WatchEvent>
     take_watch_events() = 0;  // what is there, bounded; throws when the hypervisor is gone
     virtual int watch_fd() const = 0;
-    virtual bool domain_exists(DomId domain) = 0;
 
     // memory and events
     virtual std::unique_ptr<Mapping> map(DomId domain, RegionRef region, std::size_t size_bytes,

@@ -46,13 +46,13 @@ AddressPool::AddressPool(Config::Dedicated const& pool, MacAddress taken)
     prefix_ = *prefix;
 }
 
-std::optional<std::size_t> AddressPool::choose(std::string_view name) const {
+std::optional<std::size_t> AddressPool::choose(std::string_view name, Ipv4Address ipv4) const {
     std::optional<std::size_t> unused;
     std::optional<std::size_t> forgotten;
     for (std::size_t n = 0, start = hash_of(name, 0) % std::max<std::size_t>(entries_.size(), 1); n < entries_.size();
          ++n) {
         auto const i = (start + n) % entries_.size();
-        if (entries_[i].used)
+        if (entries_[i].used || (ipv4.is_set() && entries_[i].ipv4 != ipv4))
             continue;
         if (entries_[i].last_holder == name)
             return i;
@@ -76,8 +76,8 @@ MacAddress AddressPool::mac_for(std::string_view name) const {
     }
 }
 
-std::optional<DedicatedAddress> AddressPool::take(std::string_view name) {
-    auto const index = choose(name);
+std::optional<DedicatedAddress> AddressPool::take(std::string_view name, Ipv4Address ipv4) {
+    auto const index = choose(name, ipv4);
     if (!index)
         return std::nullopt;
     auto const mac = mac_for(name);

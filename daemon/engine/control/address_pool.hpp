@@ -26,7 +26,8 @@ class AddressPool {
     // `taken` is a MAC that no guest may get: the shared one.
     AddressPool(Config::Dedicated const& pool, MacAddress taken);
 
-    std::optional<DedicatedAddress> take(std::string_view name);
+    // `ipv4`, when it is set: this one or none.
+    std::optional<DedicatedAddress> take(std::string_view name, Ipv4Address ipv4 = {});
     // Marks addresses found in use (a recovered guest's). Null when they are not one entry of the pool, or taken.
     std::optional<std::size_t> claim(std::string_view name, Ipv4Address ipv4, Ipv6Address const& ipv6,
                                      MacAddress const& mac);
@@ -43,7 +44,7 @@ class AddressPool {
         std::string last_holder;
         bool used = false;
     };
-    std::optional<std::size_t> choose(std::string_view name) const;
+    std::optional<std::size_t> choose(std::string_view name, Ipv4Address ipv4) const;
     MacAddress mac_for(std::string_view name) const;
 
     std::vector<Entry> entries_;

@@ -60,6 +60,26 @@ std::uint64_t number_or(Json const& request, char const* key, std::uint64_t curr
     return value.get<std::uint64_t>();
 }
 
+// What the request says about the guest's address; null: nothing.
+std::optional<Assignment> assignment_of(Json const& request) {
+    if (!request.contains("mode") && !request.contains("ipv4"))
+        return std::nullopt;
+    auto const mode = request.value("mode", Json(nullptr));
+    if (mode != "dedicated" && mode != "shared")
+        throw ApiError("bad-request", "'mode' is neither \"dedicated\" nor \"shared\"",
+                       "an 'ipv4' needs \"dedicated\"");
+    Assignment assignment{.mode = mode == "dedicated" ? GuestMode::dedicated : GuestMode::shared, .ipv4 = {}};
+    if (!request.contains("ipv4"))
+        return assignment;
+    auto const& text = request["ipv4"];
+    auto const address = text.is_string() ? parse_ipv4(text.get<std::string>()) : std::nullopt;
+    if (!address || !address->is_set() || assignment.mode != GuestMode::dedicated)
+        throw ApiError("bad-request", "'ipv4' is no IPv4 address of a dedicated guest",
+                       "one of dedicated.ipv4 of the configuration, with \"mode\": \"dedicated\"");
+    assignment.ipv4 = *address;
+    return assignment;
+}
+
 std::string reply_text(Json const& reply) {
     return reply.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
@@ -120,16 +140,22 @@ Json ApiCommands::dispatch(Json const& request) {
 
 void ApiCommands::require_hypervisor() const {
     if (hypervisor_ == nullptr)
-        throw ApiError("busy", "the hypervisor at " + config_.hypervisor_socket + " cannot be reached yet",
+        throw config_.hypervisor == "xen"
+            ? ApiError("busy", "Xen cannot be reached yet", "librettosctl doctor")
+            : ApiError("busy", "the hypervisor at " + config_.hypervisor_socket + " cannot be reached yet",
                        "systemctl status librettos-hypervisord");
 }
 
-Guest& ApiCommands::named_guest(Json const& request) {
+std::string ApiCommands::guest_text(Json const& request) const {
     require_hypervisor();
     auto const name = request.value("guest", Json(nullptr));
     if (!name.is_string() && !name.is_number_unsigned())
         throw ApiError("bad-request", "'guest' is missing: a name or a domain id", "librettosctl guests lists them");
-    auto const text = name.is_string() ? name.get<std::string>() : name.dump();
+    return name.is_string() ? name.get<std::string>() : name.dump();
+}
+
+Guest& ApiCommands::named_guest(Json const& request) {
+    auto const text = guest_text(request);
     auto* const guest = guests_->find(text);
     if (guest == nullptr)
         throw ApiError("not-found", "no guest is named '" + printable(text, 64) + "'",
@@ -207,10 +233,19 @@ Json ApiCommands::detach(Json const& request) {
 }
 
 Json ApiCommands::attach(Json const& request) {
-    auto& guest = named_guest(request);
-    auto const name = guest.name();
-    guests_->attach(guest, Clock::now());
-    return {{"guest", name}};
+    auto const wanted = guest_text(request);
+    auto const assignment = assignment_of(request);
+    if (auto* const guest = guests_->find(wanted)) {
+        auto const name = guest->name();
+        guests_->attach(*guest, Clock::now(), assignment);
+        return {{"guest", name}, {"made", false}};
+    }
+    if (!hypervisor_->makes_devices())
+        throw ApiError("not-found", "no guest is named '" + printable(wanted, 64) + "'",
+                       "in local mode guests attach themselves: librettos-guest --name NAME");
+    if (!guests_->attach_domain(wanted, assignment.value_or(Assignment{}), Clock::now()))
+        throw ApiError("not-found", "no domain is named '" + printable(wanted, 64) + "'", "xl list shows them");
+    return {{"guest", wanted}, {"made", true}};
 }
 
 }  // namespace librettos::control

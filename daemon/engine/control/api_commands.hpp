@@ -41,6 +41,7 @@ class ApiCommands final : public RequestAnswerer {
     Json attach(Json const& request);
 
     void require_hypervisor() const;
+    std::string guest_text(Json const& request) const;
     Guest& named_guest(Json const& request);
     Json describe(Guest const& guest, std::vector<std::uint32_t> const& owned) const;
     Json describe_port(std::uint8_t protocol, std::uint16_t port);

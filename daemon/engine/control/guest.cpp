@@ -20,8 +20,6 @@ constexpr auto longest_back_off = std::chrono::seconds(10);
 constexpr auto good_conduct = std::chrono::seconds(60);  // connected for so long, earlier breaches are forgotten
 constexpr auto retry_refused = std::chrono::seconds(1);  // the guest waits; what it lacks may have become free
 constexpr std::size_t guest_reason_bytes = sizeof(lvif_message::u.detached.reason) - 1;  // as much as it can take
-constexpr char key_domain[] = "domain";  // the guest's name: domain ids may be used again
-constexpr char key_held[] = "held";
 
 Clock::duration back_off(std::uint32_t times) {
     return std::min<Clock::duration>(first_back_off * (1U << std::min(times, 10U)), longest_back_off);
@@ -88,6 +86,7 @@ bool Guest::adopt(TimePoint now) {
     introduced_ = published_ != LVIF_STATE_UNKNOWN;
     reason_ = printable(hypervisor.read(backend_ + "/" LVIF_KEY_DETACH_REASON).value_or(""), 200);
     program_ = printable(hypervisor.read(backend_ + "/program").value_or(""), 40);
+    invited_ = hypervisor.read(backend_ + "/" + key_invited).has_value();
     held_ = held_written_ = hypervisor.read(backend_ + "/" + key_held).has_value();
     if (auto const limits = read_limits(hypervisor, backend_)) {
         limits_ = *limits;
@@ -196,6 +195,9 @@ void Guest::refresh_detached(lvif_state state, TimePoint now) {
 void Guest::refresh_waiting(lvif_state state, TimePoint now) {
     switch (state) {
         case LVIF_STATE_INITIALISING:
+            if (read_wish() != wish_)  // the offer was made before the guest was there to ask
+                make_offer(now);
+            return;
         case LVIF_STATE_INIT_WAIT:
             return;
         case LVIF_STATE_INITIALISED:
@@ -236,18 +238,23 @@ void Guest::introduce() {
     hypervisor.permit(backend_, hypervisor.self(), domain_);
     hypervisor.write(backend_ + "/" LVIF_KEY_FRONTEND, frontend_);
     hypervisor.write(backend_ + "/" LVIF_KEY_FRONTEND_ID, std::to_string(domain_.value));
-    hypervisor.write(backend_ + "/" + key_domain, name_);
+    hypervisor.write(backend_ + "/" + key_name, name_);
     hypervisor.write(frontend_ + "/" LVIF_KEY_BACKEND_ID, std::to_string(hypervisor.self().value));
     hypervisor.write(frontend_ + "/" LVIF_KEY_BACKEND, backend_);
     introduced_ = true;
 }
 
+std::string Guest::read_wish() {
+    return around_.hypervisor.read(frontend_ + "/" LVIF_KEY_REQUEST_MODE).value_or("shared");
+}
+
 // What the guest asks for and may have. A dedicated guest keeps its address while its domain lives.
 std::string Guest::choose_address() {
-    auto const wish = around_.hypervisor.read(frontend_ + "/" LVIF_KEY_REQUEST_MODE).value_or("shared");
+    auto const assigned = read_assignment(around_.hypervisor, backend_);
+    auto const wish = wish_ = read_wish();
     if (wish != "shared" && wish != "dedicated")
         return "request-mode is neither shared nor dedicated";
-    auto const dedicated = wish == "dedicated";
+    auto const dedicated = assigned.mode ? *assigned.mode == GuestMode::dedicated : wish == "dedicated";
     if (pool_index_) {
         around_.pool.give_back(*pool_index_);
         pool_index_.reset();
@@ -255,9 +262,11 @@ std::string Guest::choose_address() {
     offer_ = shared_offer(around_.config, around_.network);
     if (!dedicated)
         return offer_.ipv4.is_set() || offer_.ipv6.is_set() ? "" : "the server has no shared address";
-    if (!matches_any(around_.config.attach.dedicated, name_))
+    if (!assigned.mode && !matches_any(around_.config.attach.dedicated, name_))
         return "no dedicated address: not in attach.dedicated";
-    auto const address = around_.pool.take(name_);
+    auto const address = around_.pool.take(name_, assigned.ipv4);
+    if (!address && assigned.ipv4.is_set())
+        return "no dedicated address: " + to_text(assigned.ipv4) + " is not free";
     if (!address)
         return "no dedicated address: all " + std::to_string(around_.pool.size()) + " are in use";
     pool_index_ = address->index;
@@ -266,6 +275,13 @@ std::string Guest::choose_address() {
     offer_.ipv4 = address->ipv4;
     offer_.ipv6 = address->ipv6;
     return "";
+}
+
+// Does the offer give what the operator assigned?
+bool Guest::assignment_is_current() const {
+    auto const assigned = read_assignment(around_.hypervisor, backend_);
+    return (!assigned.mode || *assigned.mode == offer_.mode) &&
+           (!assigned.ipv4.is_set() || assigned.ipv4 == offer_.ipv4);
 }
 
 void Guest::make_offer(TimePoint now) {
@@ -278,6 +294,8 @@ void Guest::make_offer(TimePoint now) {
     if (!refusal.empty()) {
         if (reason_ != refusal && around_.log.allow(now))
             spdlog::warn("guest '{}' (domain {}) refused: {}", name_, domain_.value, refusal);
+        phase_ = Phase::detached;
+        count_attached(false);
         want(LVIF_STATE_CLOSED, refusal);
         state_wake_ = std::min(state_wake_, now + retry_refused);
         return;
@@ -338,6 +356,8 @@ void Guest::detach(std::string const& reason, TimePoint now, bool hold) {
 void Guest::attach(TimePoint now) {
     held_ = false;
     offer_not_before_ = now;
+    if (phase_ != Phase::detached && phase_ != Phase::letting_go && !assignment_is_current())
+        detach("attached anew, with another address", now, false);
     refresh(now, Why::own_time);
 }
 
@@ -439,7 +459,12 @@ void Guest::postpone(TimePoint now) {
 void Guest::admit_to_ports() {
     if (around_.ports != nullptr)
         around_.ports->add_domain(domain_, name_);
-    around_.hypervisor.set_port_limit(domain_, limits_.ports);
+    try {
+        around_.hypervisor.set_port_limit(domain_, limits_.ports);
+    } catch (std::system_error const& error) {
+        if (error.code() != std::errc::operation_not_permitted)
+            throw;  // else this is a driver domain, and limits are the control domain's to set
+    }
 }
 
 void Guest::count_attached(bool attached) {

@@ -62,6 +62,11 @@ bool hypervisor_lost(std::system_error const& error);
 
 class Guest {
   public:
+    // Keys of the backend directory beside those of the handshake
+    static constexpr char key_name[] = "domain";      // the guest's name: domain ids may be used again
+    static constexpr char key_held[] = "held";        // by an operator, until attach()
+    static constexpr char key_invited[] = "invited";  // by an operator, whatever attach.names says
+
     enum class Phase : std::uint8_t { detached, waiting, connected, letting_go };
 
     Guest(Surroundings& surroundings, DomId domain, std::string name);
@@ -95,6 +100,7 @@ class Guest {
     void postpone(TimePoint now);
 
     bool finished() const { return finished_; }
+    bool invited() const { return invited_; }
     TimePoint wake_at() const { return std::min(state_wake_, channel_wake_); }
     std::uint32_t generation() const { return generation_; }
 
@@ -120,7 +126,9 @@ class Guest {
     void refresh_connected(lvif_state state, TimePoint now);
     void introduce();
     void make_offer(TimePoint now);
+    std::string read_wish();
     std::string choose_address();  // empty, or why there is none
+    bool assignment_is_current() const;
     void connect(TimePoint now);
     void breach(std::string const& reason, TimePoint now);
     void start_letting_go();
@@ -152,6 +160,7 @@ class Guest {
     bool finished_ = false;
     bool held_ = false;
     bool held_written_ = false;
+    bool invited_ = false;
     bool limits_set_ = false;  // by the operator
     bool counted_ = false;
     bool link_owed_ = false;
@@ -165,6 +174,7 @@ class Guest {
     lvif_state desired_ = LVIF_STATE_UNKNOWN;
     std::string reason_;
     std::string program_;
+    std::string wish_ = "shared";  // the guest's request-mode when its address was chosen
     Offer offer_;
     GuestLimits limits_;
     std::optional<std::size_t> pool_index_;

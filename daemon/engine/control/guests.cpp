@@ -124,9 +124,7 @@ bool Guests::recover_one(DomId domain, TimePoint now) {
     auto& hypervisor = around_.hypervisor;
     auto const backend = backend_path(std::to_string(domain.value)) + "/0";
     auto const name = hypervisor.read(backend + "/domain");
-    auto const present = hypervisor.domain_exists(domain)
-                             ? hypervisor.read(std::string(domains_path) + "/" + std::to_string(domain.value) + "/name")
-                             : std::nullopt;
+    auto const present = hypervisor.domain_exists(domain) ? hypervisor.domain_name(domain) : std::nullopt;
     if (!present || !name || *present != *name || !is_domain_name(*name)) {
         auto const mac = parse_mac(hypervisor.read(backend + "/" LVIF_KEY_MAC).value_or(""));
         if (mac && *mac != around_.network.mac)
@@ -139,17 +137,14 @@ bool Guests::recover_one(DomId domain, TimePoint now) {
     guests_.emplace(domain, std::move(guest));
     remember_slot(adopted);
     readopted_.guests += connected ? 1 : 0;
-    if (!is_wanted(*name))
+    if (!is_wanted(*name) && !adopted.invited())
         guarded(adopted, now, [&] { adopted.detach("attach.names does not name this guest", now, true); });
     return true;
 }
 
 void Guests::scan(TimePoint now) {
-    std::set<DomId> present;
-    for (auto const& entry : around_.hypervisor.list(domains_path)) {
-        if (auto const domain = domain_of(entry))
-            present.insert(*domain);
-    }
+    auto const domains = around_.hypervisor.domains();
+    std::set<DomId> present(domains.begin(), domains.end());
     for (auto const& [domain, guest] : guests_)
         present.insert(domain);
     for (auto const domain : present)
@@ -176,10 +171,13 @@ void Guests::look_at(DomId domain, TimePoint now, Guest::Why why) {
 // A domain that is not in the set. True: now it is.
 bool Guests::take_up(DomId domain, TimePoint now) {
     auto& hypervisor = around_.hypervisor;
-    auto const home = std::string(domains_path) + "/" + std::to_string(domain.value);
-    if (!hypervisor.read(home + "/device/" LVIF_DEVICE_CLASS "/0/" LVIF_KEY_STATE))
+    auto const frontend = std::string(domains_path) + "/" + std::to_string(domain.value) + "/device/" LVIF_DEVICE_CLASS;
+    bool const has_device = hypervisor.read(frontend + "/0/" LVIF_KEY_STATE).has_value();
+    if (!has_device && !hypervisor.makes_devices())
         return false;
     auto const name = wanted_name(domain, now);
+    if (!has_device && (!name || !make_device(domain, *name, now)))
+        return false;
     auto const backend = backend_path(std::to_string(domain.value));
     if (hypervisor.read(backend + "/0/" LVIF_KEY_FRONTEND)) {  // left by an engine before us, and not found at start
         if (recover_one(domain, now))
@@ -191,16 +189,24 @@ bool Guests::take_up(DomId domain, TimePoint now) {
     return name.has_value();
 }
 
+// For a domain that attach.names wants. A guest that removes its device again and again gets it again at our pace.
+bool Guests::make_device(DomId domain, std::string const& name, TimePoint now) {
+    if (!make_budget_.take(now)) {
+        scan_at_ = std::min(scan_at_, make_budget_.next(now));
+        return false;
+    }
+    around_.hypervisor.make_device(domain, {{Guest::key_name, name}});
+    return true;
+}
+
 // Domains end also while they are no guests, or while no server is there.
 void Guests::review_ports(TimePoint now) {
     if (around_.ports == nullptr)
         return;
     std::vector<DomId> gone;
     for (auto const& known : around_.ports->domains()) {
-        auto const name = around_.hypervisor.domain_exists(known.domain)
-                              ? around_.hypervisor.read(std::string(domains_path) + "/" +
-                                                        std::to_string(known.domain.value) + "/name")
-                              : std::nullopt;
+        auto const name = around_.hypervisor.domain_exists(known.domain) ? around_.hypervisor.domain_name(known.domain)
+                                                                         : std::nullopt;
         if (name != known.name)
             gone.push_back(known.domain);
     }
@@ -229,8 +235,8 @@ bool Guests::is_wanted(std::string const& name) const {
 
 // The domain's name, when attach.names wants it.
 std::optional<std::string> Guests::wanted_name(DomId domain, TimePoint now) {
-    auto name = around_.hypervisor.read("/local/domain/" + std::to_string(domain.value) + "/name");
-    if (!name)
+    auto name = around_.hypervisor.domain_name(domain);
+    if (!name || !is_wanted(*name))
         return std::nullopt;
     if (!is_domain_name(*name)) {
         if (around_.log.allow(now))
@@ -238,7 +244,7 @@ std::optional<std::string> Guests::wanted_name(DomId domain, TimePoint now) {
                          printable(*name, 64));
         return std::nullopt;
     }
-    return is_wanted(*name) ? name : std::nullopt;
+    return name;
 }
 
 template <typename Step>
@@ -369,9 +375,30 @@ void Guests::detach(Guest& guest, std::string const& reason, TimePoint now) {
     guarded(guest, now, [&] { guest.detach(reason, now, true); });
 }
 
-void Guests::attach(Guest& guest, TimePoint now) {
+void Guests::attach(Guest& guest, TimePoint now, std::optional<Assignment> const& assignment) {
+    if (assignment)
+        write_assignment(around_.hypervisor, guest.backend(), *assignment);
     guarded(guest, now, [&] { guest.attach(now); });
     erase_if_finished(guest.domain());
+}
+
+bool Guests::attach_domain(std::string_view name_or_domain, Assignment const& assignment, TimePoint now) {
+    auto& hypervisor = around_.hypervisor;
+    for (auto const domain : hypervisor.domains()) {
+        auto const name = hypervisor.domain_name(domain);
+        if (domain == hypervisor.self() || !name || (*name != name_or_domain && domain_of(name_or_domain) != domain))
+            continue;
+        if (!is_domain_name(*name))
+            throw std::system_error(EINVAL, std::generic_category(),
+                                    "the domain's name is not 1 to 63 letters, digits, '.', '_' or '-'; xl rename it");
+        auto keys = assignment_keys(assignment);
+        keys.emplace_back(Guest::key_name, *name);
+        keys.emplace_back(Guest::key_invited, "1");
+        hypervisor.make_device(domain, keys);
+        look_at(domain, now, Guest::Why::own_time);
+        return true;
+    }
+    return false;
 }
 
 std::size_t Guests::mappings() const {

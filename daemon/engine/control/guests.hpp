@@ -49,7 +49,11 @@ class Guests {
     // These throw std::system_error for the hypervisor's refusals.
     void set_limits(Guest& guest, GuestLimits const& limits);
     void detach(Guest& guest, std::string const& reason, TimePoint now);
-    void attach(Guest& guest, TimePoint now);
+    // Also ends what detach() began. With an assignment: it is offered that from its next connection on, which begins
+    // at once.
+    void attach(Guest& guest, TimePoint now, std::optional<Assignment> const& assignment = std::nullopt);
+    // A domain that is no guest yet, where the host makes devices, whatever attach.names says. False: no such domain.
+    bool attach_domain(std::string_view name_or_domain, Assignment const& assignment, TimePoint now);
 
     Readopted const& readopted() const { return readopted_; }
     LinkState link() const { return around_.link; }
@@ -65,6 +69,7 @@ class Guests {
     void find_all(TimePoint now);
     void look_at(DomId domain, TimePoint now, Guest::Why why);
     bool take_up(DomId domain, TimePoint now);
+    bool make_device(DomId domain, std::string const& name, TimePoint now);
     void review_ports(TimePoint now);
     void look_again(TimePoint now, std::string const& what, std::system_error const& error);
     std::string backend_path(std::string const& guest) const;
@@ -80,6 +85,7 @@ class Guests {
     std::map<Slot, DomId> by_slot_;
     TimePoint scan_at_ = TimePoint::max();
     TokenBucket scan_budget_{16, std::chrono::milliseconds(50)};  // a guest can cause scans: by many changes at once
+    TokenBucket make_budget_{16, std::chrono::milliseconds(50)};
     Readopted readopted_;
 };
 

@@ -16,6 +16,8 @@ namespace librettos::control {
 
 namespace {
 
+constexpr char key_assigned_mode[] = "assigned-mode";
+constexpr char key_assigned_ipv4[] = "assigned-ipv4";
 constexpr char key_limit_frames[] = "limit-frames";
 constexpr char key_limit_bits[] = "limit-bits";
 constexpr char key_limit_ports[] = "limit-ports";
@@ -140,6 +142,32 @@ std::optional<Offer> read_offer(Hypervisor& hypervisor, std::string const& backe
     offer.max_queues = static_cast<std::uint16_t>(*queues);
     offer.max_ring_bytes = static_cast<std::uint32_t>(*ring_bytes);
     return offer;
+}
+
+std::vector<std::pair<std::string, std::string>> assignment_keys(Assignment const& assignment) {
+    std::vector<std::pair<std::string, std::string>> keys;
+    if (assignment.mode)
+        keys.emplace_back(key_assigned_mode, *assignment.mode == GuestMode::dedicated ? "dedicated" : "shared");
+    if (assignment.ipv4.is_set())
+        keys.emplace_back(key_assigned_ipv4, to_text(assignment.ipv4));
+    return keys;
+}
+
+void write_assignment(Hypervisor& hypervisor, std::string const& backend, Assignment const& assignment) {
+    hypervisor.remove(backend + "/" + key_assigned_mode);
+    hypervisor.remove(backend + "/" + key_assigned_ipv4);
+    for (auto const& [key, value] : assignment_keys(assignment))
+        hypervisor.write(backend + "/" + key, value);
+}
+
+Assignment read_assignment(Hypervisor& hypervisor, std::string const& backend) {
+    Assignment assignment;
+    auto const mode = hypervisor.read(backend + "/" + key_assigned_mode);
+    if (mode == "dedicated" || mode == "shared")
+        assignment.mode = mode == "dedicated" ? GuestMode::dedicated : GuestMode::shared;
+    assignment.ipv4 =
+        parse_ipv4(hypervisor.read(backend + "/" + key_assigned_ipv4).value_or("")).value_or(Ipv4Address{});
+    return assignment;
 }
 
 void write_limits(Hypervisor& hypervisor, std::string const& backend, GuestLimits const& limits) {

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "daemon/config/config.hpp"
 #include "daemon/engine/boot.hpp"
@@ -41,6 +43,17 @@ void write_offer(Hypervisor& hypervisor, std::string const& backend, Offer const
 
 // Our own writing, but read like any other: null when it is not whole.
 std::optional<Offer> read_offer(Hypervisor& hypervisor, std::string const& backend);
+
+// What an operator says about a guest's address, whatever the guest asks for; kept beside the offer.
+struct Assignment {
+    std::optional<GuestMode> mode;  // not set: as the guest asks
+    Ipv4Address ipv4;               // of the dedicated pool; not set: any of it
+    friend bool operator==(Assignment const&, Assignment const&) = default;
+};
+
+std::vector<std::pair<std::string, std::string>> assignment_keys(Assignment const& assignment);
+void write_assignment(Hypervisor& hypervisor, std::string const& backend, Assignment const& assignment);
+Assignment read_assignment(Hypervisor& hypervisor, std::string const& backend);
 
 // Limits that were set on this guest by the operator, if any; kept beside the offer.
 struct GuestLimits {

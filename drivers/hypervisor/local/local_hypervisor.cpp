@@ -5,6 +5,7 @@
 #include <array>
 #include <cassert>
 #include <cerrno>
+#include <charconv>
 #include <system_error>
 
 namespace librettos {
@@ -74,6 +75,29 @@ DomId LocalHypervisor::self() const {
     return DomId{lvif_hv_self(hv_.get())};
 }
 
+std::vector<DomId> LocalHypervisor::domains() {
+    std::vector<DomId> domains;
+    for (auto const& name : list("/local/domain")) {
+        std::uint16_t number = 0;  // hypervisord makes these names
+        std::from_chars(name.data(), name.data() + name.size(), number);
+        domains.push_back(DomId{number});
+    }
+    return domains;
+}
+
+bool LocalHypervisor::domain_exists(DomId domain) {
+    return domain_name(domain).has_value();
+}
+
+std::optional<std::string> LocalHypervisor::domain_name(DomId domain) {
+    return read("/local/domain/" + std::to_string(domain.value) + "/name");
+}
+
+void LocalHypervisor::make_device(DomId guest, std::vector<std::pair<std::string, std::string>> const&) {
+    throw std::system_error{EOPNOTSUPP, std::generic_category(),
+                            "making the device of " + text(guest) + ", which in local mode the guest does"};
+}
+
 std::optional<std::string> LocalHypervisor::read(std::string const& path) {
     std::array<char, LVIF_HV_VALUE_MAX + 1> value;
     int const length = lvif_hv_read(hv_.get(), path.c_str(), value.data(), value.size());
@@ -138,10 +162,6 @@ std::vector<WatchEvent> LocalHypervisor::take_watch_events() {
 
 int LocalHypervisor::watch_fd() const {
     return lvif_hv_fd(hv_.get());
-}
-
-bool LocalHypervisor::domain_exists(DomId domain) {
-    return read("/local/domain/" + std::to_string(domain.value) + "/name").has_value();
 }
 
 std::unique_ptr<Mapping> LocalHypervisor::map(DomId domain, RegionRef region, std::size_t size_bytes,

@@ -21,6 +21,12 @@ class LocalHypervisor final : public Hypervisor {
     std::string_view name() const override { return "local"; }
     std::string_view portmap_authority() const override { return "hypervisor"; }
 
+    std::vector<DomId> domains() override;
+    bool domain_exists(DomId domain) override;
+    std::optional<std::string> domain_name(DomId domain) override;
+    bool makes_devices() const override { return false; }
+    void make_device(DomId guest, std::vector<std::pair<std::string, std::string>> const& backend_keys) override;
+
     std::optional<std::string> read(std::string const& path) override;
     std::vector<std::string> list(std::string const& path) override;
     void write(std::string const& path, std::string const& value) override;
@@ -30,7 +36,6 @@ class LocalHypervisor final : public Hypervisor {
     void unwatch(std::string const& path) override;
     std::vector<WatchEvent> take_watch_events() override;
     int watch_fd() const override;
-    bool domain_exists(DomId domain) override;
 
     // Mappings and channels must not outlive this object.
     std::unique_ptr<Mapping> map(DomId domain, RegionRef region, std::size_t size_bytes,

@@ -2,6 +2,7 @@
 // The small world's workings.
 #include "tests/unit/control/world.hpp"
 
+#include <librettos/handshake.h>
 #include <netinet/in.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -178,6 +179,44 @@ void World::call(char const* what) {
     fail(fail_error_, what);
 }
 
+std::vector<DomId> FakeHypervisor::domains() {
+    world_.call("domains");
+    std::vector<DomId> domains{server_domain};
+    for (auto const& [domain, name] : world_.domains)
+        domains.push_back(domain);
+    return domains;
+}
+
+bool FakeHypervisor::domain_exists(DomId domain) {
+    world_.call("domain_exists");
+    return domain == server_domain || world_.domains.contains(domain);
+}
+
+std::optional<std::string> FakeHypervisor::domain_name(DomId domain) {
+    return read("/local/domain/" + std::to_string(domain.value) + "/name");
+}
+
+void FakeHypervisor::make_device(DomId guest, std::vector<std::pair<std::string, std::string>> const& backend_keys) {
+    world_.call("make_device");
+    auto const home = "/local/domain/" + std::to_string(guest.value);
+    auto const frontend = home + "/device/" LVIF_DEVICE_CLASS "/0/";
+    auto const backend = "/local/domain/" + std::to_string(server_domain.value) + "/backend/" LVIF_DEVICE_CLASS "/" +
+                         std::to_string(guest.value) + "/0/";
+    if (!world_.host_makes_devices || !world_.domains.contains(guest) || world_.store.contains(frontend + "state"))
+        throw std::system_error(!world_.host_makes_devices        ? EOPNOTSUPP
+                                : !world_.domains.contains(guest) ? ENOENT
+                                                                  : EEXIST,
+                                std::generic_category(), "make_device");
+    for (auto const& [key, value] : backend_keys)
+        world_.write(backend + key, value);
+    world_.write(backend + LVIF_KEY_FRONTEND, home + "/device/" LVIF_DEVICE_CLASS "/0");
+    world_.write(backend + LVIF_KEY_FRONTEND_ID, std::to_string(guest.value));
+    world_.write(backend + LVIF_KEY_STATE, "1");
+    world_.write(frontend + LVIF_KEY_BACKEND, backend.substr(0, backend.size() - 1));
+    world_.write(frontend + LVIF_KEY_BACKEND_ID, std::to_string(server_domain.value));
+    world_.write(frontend + LVIF_KEY_STATE, "1");
+}
+
 std::optional<std::string> FakeHypervisor::read(std::string const& path) {
     world_.call("read");
     auto const found = world_.store.find(path);
@@ -203,6 +242,9 @@ void FakeHypervisor::write(std::string const& path, std::string const& value) {
 void FakeHypervisor::remove(std::string const& path) {
     world_.call("remove");
     world_.remove(path);
+    std::string const backends = "/local/domain/" + std::to_string(server_domain.value) + "/backend/lvif/";
+    if (world_.host_makes_devices && path.starts_with(backends))  // the end of a device
+        world_.changed("/local/domain/" + path.substr(backends.size()));
 }
 
 void FakeHypervisor::permit(std::string const& path, DomId, DomId reader) {
@@ -232,11 +274,6 @@ std::vector<WatchEvent> FakeHypervisor::take_watch_events() {
     if (!world_.events.empty())
         raise_fd(world_.watch_fd);
     return taken;
-}
-
-bool FakeHypervisor::domain_exists(DomId domain) {
-    world_.call("domain_exists");
-    return domain == server_domain || world_.domains.contains(domain);
 }
 
 std::unique_ptr<Mapping> FakeHypervisor::map(DomId domain, RegionRef region, std::size_t size_bytes,

@@ -78,6 +78,7 @@ class World {
     std::map<std::uint32_t, PortInfo> port_info;  // by protocol << 16 | port
     int watch_fd;
     std::set<std::byte const*> in_use;  // rings that the data plane serves
+    bool host_makes_devices = false;    // as on Xen
     int mappings = 0;
     int bound_channels = 0;
     int unmapped_in_use = 0;  // must stay 0: memory taken from under the data plane
@@ -103,6 +104,11 @@ class FakeHypervisor final : public Hypervisor {
     DomId self() const override { return server_domain; }
     std::string_view name() const override { return "fake"; }
     std::string_view portmap_authority() const override { return world_.server_ports ? "server" : "hypervisor"; }
+    std::vector<DomId> domains() override;
+    bool domain_exists(DomId domain) override;
+    std::optional<std::string> domain_name(DomId domain) override;
+    bool makes_devices() const override { return world_.host_makes_devices; }
+    void make_device(DomId guest, std::vector<std::pair<std::string, std::string>> const& backend_keys) override;
     std::optional<std::string> read(std::string const& path) override;
     std::vector<std::string> list(std::string const& path) override;
     void write(std::string const& path, std::string const& value) override;
@@ -112,7 +118,6 @@ class FakeHypervisor final : public Hypervisor {
     void unwatch(std::string const& path) override;
     std::vector<WatchEvent> take_watch_events() override;
     int watch_fd() const override { return world_.watch_fd; }
-    bool domain_exists(DomId domain) override;
     std::unique_ptr<Mapping> map(DomId domain, RegionRef region, std::size_t size_bytes,
                                  std::optional<LifeSign> life_sign) override;
     std::unique_ptr<EventChannel> bind_event(DomId domain, EventPort guest_port) override;
