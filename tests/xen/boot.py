@@ -53,12 +53,9 @@ def main():
     folder = work / "boot-try"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    trees, parts = [], []
-    if options.build or options.dom0_program:
-        trees.append(overlay.for_dom0(options.build, work, folder, options.dom0_program))
-    if options.build or options.domu_program:
-        parts.append(overlay.for_domu(options.build, work, folder, options.domu_program))
-    with Machine(work, options.hypervisor, folder, overlay=trees, domu_parts=parts, qemu_options=options.qemu,
+    tree = overlay.for_dom0(options.build, work, folder, options.dom0_program)
+    part = overlay.for_domu(options.build, work, folder, options.domu_program)
+    with Machine(work, options.hypervisor, folder, overlay=[tree], domu_parts=[part], qemu_options=options.qemu,
                  xen_options=options.xen) as machine:
         print(f"boot.py: booted in {machine.boot_s:.0f} s; logs are in {folder}", file=sys.stderr)
         for file in (options.script, *options.files):

@@ -5,33 +5,28 @@ import time
 import unittest
 
 import overlay
-from machine import Failure, Machine
+from machine import PATIENCE, Failure, Machine
 
 
 class Lab:
     """The machines of this run, one at a time: a group that needs the same one as the group before gets it as it is."""
 
-    def __init__(self, work, build, folder, programs=()):
-        self.work, self.build, self.folder, self.programs = work, build, folder, programs
+    def __init__(self, work, build, folder):
+        self.work, self.build, self.folder = work, build, folder
         self._machine, self._wanted, self._boots = None, None, 0
 
-    def machine(self, hypervisor, needs_build, qemu_options, memory_mib):
-        """A machine that runs; boots one unless the last is of that kind and alive."""
-        wanted = (hypervisor, needs_build, tuple(qemu_options), memory_mib)
+    def machine(self, hypervisor, qemu_options, memory_mib):
+        """A machine that runs, with whatever is built; boots one unless the last is of that kind and alive."""
+        wanted = (hypervisor, tuple(qemu_options), memory_mib)
         if self._machine is not None and self._machine.alive and wanted == self._wanted:
             return self._machine
         self.close()
         self._boots += 1
         folder = self.folder / f"machine-{self._boots}-{hypervisor}"
         folder.mkdir(parents=True)
-        trees, parts = [], []
-        if needs_build:
-            try:
-                trees.append(overlay.for_dom0(self.build, self.work, folder, self.programs))
-                parts.append(overlay.for_domu(self.build, self.work, folder))
-            except overlay.NotBuilt as reason:
-                raise unittest.SkipTest(str(reason)) from None
-        machine = Machine(self.work, hypervisor, folder, overlay=trees, domu_parts=parts, qemu_options=qemu_options, memory_mib=memory_mib)
+        machine = Machine(
+            self.work, hypervisor, folder, qemu_options=qemu_options, memory_mib=memory_mib,
+            overlay=[overlay.for_dom0(self.build, self.work, folder)], domu_parts=[overlay.for_domu(self.build, self.work, folder)])
         machine.start()
         print(f"booted   the {hypervisor} hypervisor, {machine.boot_s:.0f} s", flush=True)
         self._machine, self._wanted = machine, wanted
@@ -44,10 +39,10 @@ class Lab:
 
 
 class XenTest(unittest.TestCase):
-    """A group. `hypervisor` is "stock" or "patched"; with `needs_build` the project's programs are in dom0 and the domUs."""
+    """A group. `hypervisor` is "stock" or "patched"; `programs` of the project have to be built for it."""
 
     hypervisor = "stock"
-    needs_build = False
+    programs = ()
     qemu_options = ()
     memory_mib = 4096
     lab = None  # set by run.py
@@ -58,7 +53,9 @@ class XenTest(unittest.TestCase):
     def setUpClass(cls):
         if not (cls.lab.work / "boot" / f"xen-{cls.hypervisor}").exists():
             raise unittest.SkipTest(f"there is no {cls.hypervisor} hypervisor: portmap/xen/build-hypervisor makes it")
-        cls.machine = cls.lab.machine(cls.hypervisor, cls.needs_build, cls.qemu_options, cls.memory_mib)
+        if missing := set(cls.programs) - set(overlay.built(cls.lab.build)):
+            raise unittest.SkipTest(f"not in {cls.lab.build}: {', '.join(sorted(missing))}; make builds them")
+        cls.machine = cls.lab.machine(cls.hypervisor, cls.qemu_options, cls.memory_mib)
 
     @classmethod
     def figure(cls, name, value):
@@ -68,7 +65,7 @@ class XenTest(unittest.TestCase):
 
     def eventually(self, condition, what, timeout_s=30):
         """The condition's first true value; it may fail with Failure until then."""
-        end = time.monotonic() + timeout_s
+        end = time.monotonic() + timeout_s * PATIENCE
         while True:
             try:
                 value, why = condition(), ""

@@ -13,6 +13,14 @@ from machine import PATIENCE, Failure, Step
 START_S = 240
 
 
+def pvh_obstacle(machine):
+    """Why no PVH domU can be had on this machine; "" where one can."""
+    capabilities = machine.run("xl info virt_caps").split()
+    if "hvm" in capabilities and "shadow" not in capabilities:
+        return "this hypervisor is built without shadow paging, and under emulation nested paging does not get a PVH domU up"
+    return "" if "hvm" in capabilities else "this hypervisor has no HVM"
+
+
 class DomU:
     """`settings` are more lines of its xl configuration; `hook` runs in dom0 with $domid while it is created but paused."""
 
@@ -43,7 +51,8 @@ class DomU:
     def wait(self):
         """Until it takes commands."""
         try:
-            self.machine.wait_until(f"xenstore-exists /local/domain/{self.domid}/data/ready", f"domU {self.name} to be up", timeout_s=START_S)
+            self.machine.wait_until(f"xenstore-exists /local/domain/{self.domid}/data/ready", f"domU {self.name} to be up",
+                                    timeout_s=START_S)
         except Failure as failure:
             raise Failure(f"{failure}\n{self.console()[-3000:]}") from None
         return self

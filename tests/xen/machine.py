@@ -74,11 +74,13 @@ class Step:
 
 
 class Machine:
-    """See the module. `folder` gets the serial log and what dom0 leaves; it must not exist or be of an earlier machine.
+    """See the module. `hypervisor` is "stock", "patched", or the path of a Xen image. `folder` gets the serial log and what dom0
+    leaves; it must not exist or be of an earlier machine.
 
     `overlay` are trees to lay over dom0's root, `domu_parts` cpio archives to append to the domUs' initramfs."""
 
-    def __init__(self, work, hypervisor, folder, *, overlay=(), domu_parts=(), qemu_options=(), xen_options=(), memory_mib=MACHINE_MIB, dom0_mib=DOM0_MIB):
+    def __init__(self, work, hypervisor, folder, *, overlay=(), domu_parts=(), qemu_options=(), xen_options=(),
+                 memory_mib=MACHINE_MIB, dom0_mib=DOM0_MIB):
         self.work, self.folder = pathlib.Path(work), pathlib.Path(folder)
         self.hypervisor, self.overlay, self.domu_parts = hypervisor, list(overlay), list(domu_parts)
         self.qemu_options, self.xen_options = list(qemu_options), list(xen_options)
@@ -128,6 +130,7 @@ class Machine:
 
     def _start_qemu(self):
         boot = self.work / "boot"
+        hypervisor = boot / f"xen-{self.hypervisor}" if "/" not in str(self.hypervisor) else self.hypervisor
         xen = ["com1=115200,8n1", "console=com1", "loglvl=info", "guest_loglvl=warning", "cpuidle=0", "spec-ctrl=eager-fpu", "xpti=off",
                f"dom0_mem={self.dom0_mib}M,max:{self.dom0_mib}M", "dom0_max_vcpus=2", *self.xen_options]
         dom0 = ["console=hvc0", "net.ifnames=0", "mitigations=off", "loglevel=7", "panic=5"]
@@ -135,7 +138,7 @@ class Machine:
             "qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=multi,tb-size=1024", "-smp", "2",
             "-cpu", "EPYC,+svm,-rdtscp", "-m", f"{self.memory_mib}M", "-display", "none", "-monitor", "none", "-no-reboot", "-nic", "none",
             "-chardev", f"file,id=serial,path={self.serial}", "-serial", "chardev:serial",
-            "-kernel", str(boot / f"xen-{self.hypervisor}" if "/" not in str(self.hypervisor) else self.hypervisor), "-append", " ".join(xen),
+            "-kernel", str(hypervisor), "-append", " ".join(xen),
             "-initrd", f"{boot / 'vmlinux'} {' '.join(dom0)},{boot / 'dom0.cpio'}",
             "-drive", f"if=none,id=disk,file={self.work / 'dom0.ext4'},format=raw,snapshot=on", "-device", "virtio-blk-pci,drive=disk",
             "-virtfs", f"local,path={self.share},mount_tag=lab,security_model=none,multidevs=remap", *self.qemu_options]

@@ -15,22 +15,22 @@ PROGRAMS = {
     "librettosctl": "daemon/ctl",
     "librettos-hypervisord": "drivers/hypervisor/local",
     "librettos-guest": "guest-frontend/linux",
+    "portmap_call": "tests/xen/portmap",
+    "portmap_hypercall_conformance": "tests/xen/portmap",
 }
 # DPDK loads every driver of its folder at start: only those that the lab uses.
 DRIVERS = ("bus_vdev", "bus_pci", "mempool_ring", "mempool_stack", "net_af_packet", "net_tap", "net_e1000")
-IN_DOMU = ("librettos-guest",)
+IN_DOMU = ("librettos-guest", "portmap_call")
 
 
-class NotBuilt(Exception):
-    """The build folder lacks something; the text says what and how to have it."""
+def built(build, names=tuple(PROGRAMS)):
+    """{name: path} of those of the project's programs that are in the build folder (none without one)."""
+    paths = {name: pathlib.Path(build) / PROGRAMS[name] / name for name in names} if build else {}
+    return {name: path for name, path in paths.items() if path.exists()}
 
 
 def _libraries(to, unless_in, programs):
     subprocess.run([HERE / "prepare/libraries.py", "--to", to, "--unless-in", unless_in, *programs], check=True)
-
-
-def _engines(build):
-    return [path for path in (pathlib.Path(build) / "daemon").rglob("*.so*") if path.is_file()]
 
 
 def _install(source, target):
@@ -42,39 +42,27 @@ def _install(source, target):
 
 
 def for_dom0(build, work, folder, extra=()):
-    """Makes the tree; `build` may be None, `extra` are more executables for /opt/librettos/bin. Returns its path."""
+    """Makes the tree of what is built; `extra` are more executables for /opt/librettos/bin. Returns its path."""
     tree = pathlib.Path(folder) / "dom0-overlay"
     shutil.rmtree(tree, ignore_errors=True)
-    installed = _install_build(pathlib.Path(build), tree) if build else []
-    for source in map(pathlib.Path, extra):
+    installed = [pathlib.Path(path) for path in extra]
+    for source in installed:
         _install(source, tree / "opt/librettos/bin" / source.name)
-        installed.append(source)
-    _libraries(tree, pathlib.Path(work) / "root", installed)
-    return tree
-
-
-def _install_build(build, tree):
-    """Programs, tests, DPDK's drivers. Returns the files whose libraries are needed."""
-    installed = []
-    for name, place in PROGRAMS.items():
-        source = build / place / name
-        if not source.exists():
-            raise NotBuilt(f"there is no {place}/{name} in {build}: run make, or name the build folder with --build")
-        _install(source, tree / "opt/librettos/build" / place / name)
-        link = tree / "opt/librettos/bin" / name
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(f"../build/{place}/{name}")
-        installed.append(source)
-    for source in _engines(build):
-        _install(source, tree / "opt/librettos/build" / source.relative_to(build))
+    (tree / "opt/librettos/bin").mkdir(parents=True, exist_ok=True)
+    for name, source in built(build).items():
+        _install(source, tree / "opt/librettos/build" / PROGRAMS[name] / name)
+        (tree / "opt/librettos/bin" / name).symlink_to(f"../build/{PROGRAMS[name]}/{name}")
         installed.append(source)
     shutil.copytree(ROOT / "tests/smoke", tree / "opt/librettos/tests/smoke", ignore=shutil.ignore_patterns("__pycache__"))
-    return installed + _add_drivers(tree)
+    _libraries(tree, pathlib.Path(work) / "root", installed + _add_drivers(tree))
+    return tree
 
 
 def _add_drivers(tree):
     """Links in DPDK's driver folder, to the libraries' only copies: one that is loaded twice would register twice."""
-    folder = next(pathlib.Path("/usr/lib/x86_64-linux-gnu/dpdk").glob("pmds-*"))
+    folder = next(pathlib.Path("/usr/lib/x86_64-linux-gnu/dpdk").glob("pmds-*"), None)
+    if folder is None:
+        return []
     drivers = []
     for name in DRIVERS:
         file = next(folder.glob(f"librte_{name}.so.*.*"))
@@ -92,10 +80,12 @@ def for_domu(build, work, folder, extra=()):
     """Makes the initramfs part with what domUs run. Returns the path of a cpio archive that is appended to the lab's."""
     tree, archive = pathlib.Path(folder) / "domu-overlay", pathlib.Path(folder) / "domu-overlay.cpio"
     shutil.rmtree(tree, ignore_errors=True)
-    sources = [pathlib.Path(build) / PROGRAMS[name] / name for name in IN_DOMU if build] + [pathlib.Path(path) for path in extra]
+    sources = [*built(build, IN_DOMU).values(), *(pathlib.Path(path) for path in extra)]
+    (tree / "opt/librettos/bin").mkdir(parents=True)
     for source in sources:
         _install(source, tree / "opt/librettos/bin" / source.name)
-    _libraries(tree, pathlib.Path(work) / "tmp/domu", sources)
+    if sources:
+        _libraries(tree, pathlib.Path(work) / "tmp/domu", sources)
     names = "\0".join(sorted(str(path.relative_to(tree)) for path in tree.rglob("*")))
     with open(archive, "wb") as output:
         subprocess.run(["cpio", "--null", "--quiet", "-o", "-H", "newc", "-R", "0:0"], cwd=tree, input=names.encode(), stdout=output, check=True)

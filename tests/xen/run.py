@@ -20,8 +20,6 @@ import results
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 SKIPPED = 77
-# In this order: the groups of one file share machines where they can.
-MODULES = ("toolstack_test",)
 
 
 def prepare(work, patched):
@@ -30,9 +28,9 @@ def prepare(work, patched):
 
 
 def groups(wanted):
-    """A suite for each group with tests of `wanted` (all if empty), in order; one for each kind of machine after the other."""
+    """(group, its tests) of all *_test.py as far as they are in `wanted` (all if empty), those of one machine together."""
     chosen = []
-    for name in MODULES:
+    for name in sorted(path.stem for path in HERE.glob("*_test.py")):
         module = importlib.import_module(name)
         for group in vars(module).values():
             if not (isinstance(group, type) and issubclass(group, case.XenTest) and group.__module__ == name):
@@ -41,7 +39,7 @@ def groups(wanted):
                      if not wanted or group.__name__ in wanted or f"{group.__name__}.{test}" in wanted]
             if tests:
                 chosen.append((group, tests))
-    return sorted(chosen, key=lambda entry: (entry[0].hypervisor, entry[0].needs_build, entry[0].qemu_options))
+    return sorted(chosen, key=lambda entry: (entry[0].hypervisor != "stock", entry[0].qemu_options))
 
 
 def run(chosen, lab):

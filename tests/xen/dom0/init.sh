@@ -48,7 +48,7 @@ while [ ! -e /lab/off ]; do
         run_step $next &
         next=$((next + 1))
     else
-        read -r -t 0.05 -u 3
+        read -r -t 0.1 -u 3
     fi
 done
 sync

@@ -11,13 +11,17 @@ cannot() {
 
 # stage NAME KEY FUNCTION: runs the function unless it has been run for this key.
 stage() {
-    local name=$1 key=$2 function=$3 started=$SECONDS
+    local name=$1 key=$2 function=$3 started=$SECONDS status
     if [[ -f $work/$name.key && $(<"$work/$name.key") == "$key" ]]; then
         return
     fi
     rm -f "$work/$name.key"
     say "preparing: $name"
-    if ! "$function" >"$work/$name.log" 2>&1; then
+    set +e # in a condition bash would not stop the function at its first failure
+    (set -e && "$function") >"$work/$name.log" 2>&1
+    status=$?
+    set -e
+    if [[ $status -ne 0 ]]; then
         tail -n 20 "$work/$name.log" >&2
         say "the preparation of $name failed; all of it is in $work/$name.log"
         exit 1
