@@ -14,6 +14,7 @@ namespace librettos {
 namespace {
 
 constexpr std::uint64_t mib = 1024 * 1024;
+constexpr bool xen_is_built = LIBRETTOS_WITH_XEN;
 
 void one_of(SourceMap const& source, std::string const& key, std::string const& value,
             std::initializer_list<std::string_view> allowed) {
@@ -229,10 +230,11 @@ void check_data(Config const& config, SourceMap const& source) {
 }  // namespace
 
 void check_config(Config const& config, SourceMap const& source) {
-    if (config.hypervisor == "xen") {
-        source.fail("hypervisor", "\"xen\" is not built into this version; write \"local\"");
+    one_of(source, "hypervisor", config.hypervisor, {"local", "xen"});
+    if (config.hypervisor == "xen" && !xen_is_built) {
+        source.fail("hypervisor",
+                    "\"xen\" is not in this build; install libxen-dev and build again, or write \"local\"");
     }
-    one_of(source, "hypervisor", config.hypervisor, {"local"});
     if (config.port.device.empty()) {
         source.fail("port.device",
                     "is missing; write the DPDK port, for example device = \"net_af_packet0,iface=eth1\" under [port]");

@@ -24,7 +24,7 @@ struct Subnet {
 };
 
 struct Config {
-    std::string hypervisor = "local";  // "local" (or "xen" once it is built)
+    std::string hypervisor = "local";  // or "xen"
     std::string hypervisor_socket = "/run/librettos/hypervisor.sock";
 
     PortOptions port;
@@ -48,7 +48,7 @@ struct Config {
     } dedicated;
 
     struct Attach {
-        std::vector<std::string> names{"*"};   // shell patterns of domain names that are attached
+        std::vector<std::string> names{"*"};   // shell patterns of domain names that are attached; on Xen: none
         std::vector<std::string> dedicated{};  // those of them that may have (if they ask) an address of their own
     } attach;
 

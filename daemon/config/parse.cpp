@@ -286,6 +286,9 @@ Config read_root(toml::table const& parsed, SourceMap& source) {
     TableReader root(&parsed, "", source);
     root.read("hypervisor", config.hypervisor);
     root.read("hypervisor_socket", config.hypervisor_socket);
+    if (config.hypervisor == "xen") {
+        config.attach.names.clear();  // there are domains of all kinds: only those that are named
+    }
     read_port(root.table("port"), config.port);
     read_network(root.table("network"), config.network);
     read_guests(root, config);

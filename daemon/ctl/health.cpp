@@ -63,8 +63,11 @@ void judge_engine(Json const& status, std::vector<Finding>& findings) {
 void judge_hypervisor(Json const& status, std::vector<Finding>& findings) {
     auto const connected = field(status, "hypervisor_connected");
     if (connected.is_boolean() && !connected.get<bool>())
-        findings.push_back({true, "the hypervisor (" + text_field(status, "hypervisor") + ") cannot be reached",
-                            "systemctl status librettos-hypervisord; guests stay attached, ports cannot change"});
+        findings.push_back(
+            {true, "the hypervisor (" + text_field(status, "hypervisor") + ") cannot be reached",
+             std::string{text_field(status, "hypervisor") == "xen" ? "librettosctl doctor"
+                                                                   : "systemctl status librettos-hypervisord"} +
+                 "; guests stay attached, ports cannot change"});
 }
 
 void judge_buffers(Json const& status, std::vector<Finding>& findings) {

@@ -9,6 +9,7 @@
 #include "daemon/engine/boot.hpp"
 #include "daemon/engine/control/control_thread.hpp"
 #include "drivers/hypervisor/local/local_hypervisor.hpp"
+#include "drivers/hypervisor/xen/make_xen_hypervisor.hpp"
 
 namespace librettos::control {
 
@@ -26,6 +27,8 @@ Config current_config(EngineBoot const& boot) {
 }
 
 std::unique_ptr<Hypervisor> connect_hypervisor(Config const& config) {
+    if (config.hypervisor == "xen")
+        return make_xen_hypervisor();
     return std::make_unique<LocalHypervisor>(config.hypervisor_socket);
 }
 

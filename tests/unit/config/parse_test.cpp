@@ -180,10 +180,26 @@ TEST(Parse, PortRules) {
     EXPECT_THAT(port("device = \"x\"\nmemory_mib = 47"), "accepted");
 }
 
-TEST(Parse, XenIsRefusedUntilItIsBuilt) {
-    EXPECT_THAT(refusal("hypervisor = \"xen\"\n" + with_minimum("")),
-                AllOf(StartsWith("f:1:"), HasSubstr("write \"local\"")));
+TEST(Parse, XenIsTakenWhereItIsBuilt) {
+    auto const text = "hypervisor = \"xen\"\n" + with_minimum("");
+#if LIBRETTOS_WITH_XEN
+    EXPECT_EQ(parse_config(text, "f").hypervisor, "xen");
+#else
+    EXPECT_THAT(refusal(text), AllOf(StartsWith("f:1:"), HasSubstr("install libxen-dev")));
+#endif
+    EXPECT_THAT(refusal("hypervisor = \"kvm\"\n" + with_minimum("")), HasSubstr("\"xen\""));
 }
+
+#if LIBRETTOS_WITH_XEN
+TEST(Parse, OnXenOnlyNamedDomainsAreAttached) {
+    auto const names = [](std::string const& lines) {
+        return parse_config("hypervisor = \"xen\"\n" + with_minimum(lines), "f").attach.names;
+    };
+    EXPECT_TRUE(names("").empty());
+    EXPECT_EQ(names("[attach]\nnames = [\"web-*\"]"), std::vector<std::string>{"web-*"});
+    EXPECT_EQ(parse_config(with_minimum(""), "f").attach.names, std::vector<std::string>{"*"});
+}
+#endif
 
 TEST(Parse, ZeroBytesInStringsAreRefused) {
     EXPECT_THAT(refusal(with_minimum("[paths]\nstats = \"/a\\u0000b\"\n")), HasSubstr("zero byte"));
