@@ -188,6 +188,7 @@ void lvif_connection_release(struct lvif_device *device)
 	struct lvif_connection *const connection = &device->connection;
 
 	lvif_connection_take_queues(device);
+	lvif_ports_abandon(device);
 	while (connection->events > 0)
 		environment->event_free(environment->context, connection->event[--connection->events]);
 	while (connection->regions > 0)

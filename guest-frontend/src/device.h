@@ -43,6 +43,12 @@ struct lvif_connection {
 	struct lvif_control control;
 };
 
+struct lvif_port_request {
+	uint32_t ticket; /* 0: free */
+	bool answered;
+	struct lvif_port_answer answer;
+};
+
 struct lvif_device {
 	struct lvif_environment environment;
 	struct lvif_options options;
@@ -71,6 +77,9 @@ struct lvif_device {
 	bool control_broken;
 	bool link_up;
 	uint16_t mtu;
+
+	uint32_t last_ticket;
+	struct lvif_port_request port_request[LVIF_PORT_REQUESTS];
 
 	struct lvif_connection connection;
 	struct lvif_quarantine quarantine;
@@ -101,6 +110,12 @@ bool lvif_connection_broken(struct lvif_device const *device);
 
 /* messages.c: takes what the server wrote, sends a HELLO that is due, arms the control event. */
 void lvif_messages_handle(struct lvif_device *device);
+/* 0: it is in the ring. LVIF_EAGAIN, LVIF_EPROTO. */
+int lvif_message_send(struct lvif_device *device, struct lvif_message const *message);
+
+/* ports.c: what a reply answers; the end of a connection answers all. */
+void lvif_ports_answer(struct lvif_device *device, struct lvif_message const *reply);
+void lvif_ports_abandon(struct lvif_device *device);
 
 /* lifecycle.c: the device's own state in the store. false: not written yet, will be tried again. */
 bool lvif_state_set(struct lvif_device *device, enum lvif_state state);

@@ -16,8 +16,7 @@ bool lvif_server_alive(struct lvif_device const *device)
 	       __atomic_load_n(&alive_ring(device)->server_alive, __ATOMIC_RELAXED) != 0;
 }
 
-/* true: it is in the ring. */
-static bool send(struct lvif_device *device, struct lvif_message const *message)
+int lvif_message_send(struct lvif_device *device, struct lvif_message const *message)
 {
 	int const result = lvif_control_send(&device->connection.control, message);
 
@@ -27,7 +26,7 @@ static bool send(struct lvif_device *device, struct lvif_message const *message)
 	}
 	if (result == LVIF_EPROTO)
 		device->control_broken = true;
-	return result >= 0;
+	return result < 0 ? result : 0;
 }
 
 static void say_hello(struct lvif_device *device)
@@ -37,7 +36,7 @@ static void say_hello(struct lvif_device *device)
 	message.u.hello.version = LVIF_CONTROL_VERSION;
 	lvif_text_copy_printable(message.u.hello.program, sizeof(message.u.hello.program), device->options.program,
 	                         sizeof(device->options.program));
-	if (send(device, &message))
+	if (lvif_message_send(device, &message) == 0)
 		device->hello_due = false;
 }
 
@@ -46,7 +45,7 @@ static void refuse(struct lvif_device *device, struct lvif_message const *reques
 {
 	struct lvif_message const reply = {.type = LVIF_MSG_REPLY, .id = request->id, .status = EOPNOTSUPP};
 
-	(void)send(device, &reply);
+	(void)lvif_message_send(device, &reply);
 }
 
 static void handle(struct lvif_device *device, struct lvif_message const *message)
@@ -64,6 +63,7 @@ static void handle(struct lvif_device *device, struct lvif_message const *messag
 		                         message->u.detached.reason, sizeof(message->u.detached.reason));
 		break;
 	case LVIF_MSG_REPLY:
+		lvif_ports_answer(device, message);
 		break;
 	default:
 		if (message->flags & LVIF_MSG_WANTS_REPLY)

@@ -173,6 +173,26 @@ uint32_t lvif_control_event(struct lvif_device const *device);
 uint32_t lvif_queue_event(struct lvif_device const *device, uint16_t queue);
 void lvif_statistics(struct lvif_device const *device, struct lvif_statistics *sum);
 
+/* ---- ports, where the server is the portmap's authority (lvif_offer()->port_authority_is_server). Control thread. Elsewhere
+ * the guest asks the hypervisor, which is not this library's business. ---- */
+
+#define LVIF_PORT_REQUESTS 8u /* that may wait for their answers at the same time */
+
+struct lvif_port_answer {
+	uint32_t ticket;
+	int status; /* as librettos/portmap.h says; LVIF_ENOTCONN: the connection ended first, it may have been granted or not */
+	uint16_t port;  /* granted; of a lease: the first */
+	uint16_t count; /* granted */
+};
+
+/* operation: LVIF_MSG_PORT_BIND, _LEASE or _RELEASE, with its arguments as in control_ring.h. Sent at once; the answer is there
+ * when lvif_poll() has seen it, which may take as long as the server is away. LVIF_EAGAIN: the ring is full or as many requests
+ * wait as may; LVIF_ENOTCONN; LVIF_EINVAL: no such operation. */
+int lvif_port_request(struct lvif_device *device, enum lvif_message_type operation, uint8_t protocol, uint16_t port,
+                      uint16_t count, uint32_t *ticket);
+/* 1: *answer is one that was not taken before, its ticket has served; 0: none. */
+int lvif_port_take_answer(struct lvif_device *device, struct lvif_port_answer *answer);
+
 /* ---- sending: one user per queue at a time; none of these blocks, all may run under a spin lock ---- */
 
 /* Room for one frame of up to `length` bytes, to be filled in place. LVIF_EAGAIN: full. LVIF_EMSGSIZE: longer than

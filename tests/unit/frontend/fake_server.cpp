@@ -186,7 +186,22 @@ void FakeServer::messages() {
     if (to_server_ != nullptr && to_server_->head - to_server_->tail > LVIF_CONTROL_SLOTS)
         return;  // garbled by the test: nothing to read any more
     while (to_server_ != nullptr && to_server_->tail != to_server_->head) {
-        lvif_message const message = to_server_->slots[to_server_->tail++ % LVIF_CONTROL_SLOTS];
+        lvif_message const message = to_server_->slots[to_server_->tail % LVIF_CONTROL_SLOTS];
+        bool const about_ports = message.type >= LVIF_MSG_PORT_BIND && message.type <= LVIF_MSG_PORT_RELEASE;
+        if (about_ports && !answers_ports)
+            return;
+        to_server_->tail++;
+        if (about_ports) {  // granted: what was asked for, or 40000
+            port_requests.push_back(message);
+            lvif_message answer{};
+            answer.type = LVIF_MSG_REPLY;
+            answer.id = message.id;
+            answer.status = message.u.port.port == 666 ? -98 : 0;
+            answer.u.port = message.u.port;
+            answer.u.port.port = message.u.port.port != 0 ? message.u.port.port : 40000;
+            send(answer);
+            continue;
+        }
         if (message.type == LVIF_MSG_REPLY)
             replies++;
         if (message.type != LVIF_MSG_HELLO)

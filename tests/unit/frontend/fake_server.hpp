@@ -32,7 +32,9 @@ class FakeServer {
 
     std::map<std::string, std::string> offer;
     bool keeps_mappings = false;  // after letting go: a slow server
-    std::string program;          // from the last HELLO
+    bool answers_ports = true;    // else they stay in the ring, as for a server that is busy
+    std::vector<lvif_message> port_requests;
+    std::string program;  // from the last HELLO
     std::uint64_t hellos = 0;
     std::uint64_t echoed = 0;
     std::uint64_t replies = 0;
