@@ -43,14 +43,17 @@ std::string check_lease(std::string const& text) {
 }
 
 std::string name_from(std::string const& command) {
-    std::string name = std::filesystem::path(command).filename().string();
-    std::replace_if(
-        name.begin(), name.end(), [](char character) { return !is_name_character(character); }, '-');
-    return name.substr(0, LVIF_HV_NAME_MAX);
+    return safe_name(std::filesystem::path(command).filename().string());
 }
 
 void describe_run(CLI::App& run, GuestOptions& options) {
-    run.add_option("--name", options.name, "Name of the guest (default: that of COMMAND)")->check(check_name, "NAME");
+    run.add_option("--hypervisor", options.hypervisor,
+                   "local: librettos-hypervisord; xen: this Linux is a domain on Xen; auto: xen where there is no "
+                   "librettos-hypervisord, but Xen")
+        ->check(CLI::IsMember({"auto", "local", "xen"}))
+        ->capture_default_str();
+    run.add_option("--name", options.name, "Name of the guest (default: that of COMMAND; on Xen the domain's own)")
+        ->check(check_name, "NAME");
     run.add_option("--netns", options.network_namespace,
                    "Network namespace, as of ip-netns(8); made, and removed afterwards, if there is none of that name "
                    "(default: librettos-NAME)")
@@ -79,6 +82,12 @@ void describe_run(CLI::App& run, GuestOptions& options) {
 }
 
 }  // namespace
+
+std::string safe_name(std::string name) {
+    std::replace_if(
+        name.begin(), name.end(), [](char character) { return !is_name_character(character); }, '-');
+    return name.substr(0, LVIF_HV_NAME_MAX);
+}
 
 GuestOptions parse_command_line(int argc, char** argv) {
     GuestOptions options;

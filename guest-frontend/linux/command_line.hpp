@@ -9,4 +9,7 @@ namespace librettos::guest {
 // Prints --help and --version, and what is wrong with the arguments, and ends the process then.
 GuestOptions parse_command_line(int argc, char** argv);
 
+// What of `name` a namespace may be called.
+std::string safe_name(std::string name);
+
 }  // namespace librettos::guest

@@ -27,9 +27,9 @@ void count(std::atomic<std::uint64_t>& counter) {
 
 }  // namespace
 
-QueuePump::QueuePump(lvif_device* device, lvif_hv* hypervisor, std::uint16_t queue, int tap_fd, int attention)
+QueuePump::QueuePump(lvif_device* device, EventSource& events, std::uint16_t queue, int tap_fd, int attention)
     : device_(device),
-      hypervisor_(hypervisor),
+      events_(events),
       queue_(queue),
       tap_fd_(tap_fd),
       attention_(attention),
@@ -47,7 +47,7 @@ void QueuePump::connect() {
     {
         std::lock_guard const lock(turn_);
         event_port_ = lvif_queue_event(device_, queue_);
-        event_fd_ = lvif_hv_event_fd(hypervisor_, event_port_);
+        event_fd_ = events_.event_fd(event_port_);
         tx_full_ = false;
         connected_ = true;
     }
@@ -75,7 +75,7 @@ void QueuePump::run() {
             std::lock_guard const lock(turn_);
             if (connected_) {
                 if (watched[1].fd == event_fd_ && watched[1].revents != 0) {
-                    lvif_hv_event_clear(hypervisor_, event_port_);
+                    events_.event_clear(event_port_);
                 }
                 next = turn();
                 connected_ = next != Next::disconnected;
@@ -185,9 +185,9 @@ void QueuePump::disconnect_on(int error) {
     }
 }
 
-FramePump::FramePump(lvif_device* device, lvif_hv* hypervisor, TapDevice const& tap) : attention_(new_event()) {
+FramePump::FramePump(lvif_device* device, EventSource& events, TapDevice const& tap) : attention_(new_event()) {
     for (unsigned queue = 0; queue < tap.queues(); ++queue) {
-        queues_.push_back(std::make_unique<QueuePump>(device, hypervisor, static_cast<std::uint16_t>(queue),
+        queues_.push_back(std::make_unique<QueuePump>(device, events, static_cast<std::uint16_t>(queue),
                                                       tap.queue_fd(queue), attention_.get()));
     }
 }

@@ -25,10 +25,9 @@
 #include <vector>
 
 #include "guest-frontend/linux/descriptor.hpp"
+#include "guest-frontend/linux/event_source.hpp"
 #include "guest-frontend/linux/lvif.hpp"
 #include "guest-frontend/linux/tap_device.hpp"
-
-struct lvif_hv;
 
 namespace librettos::guest {
 
@@ -42,7 +41,7 @@ struct PumpDrops {
 class QueuePump {
   public:
     // tap_fd: non-blocking, with virtio-net headers. `attention` (an eventfd) is raised when the server broke a ring.
-    QueuePump(lvif_device* device, lvif_hv* hypervisor, std::uint16_t queue, int tap_fd, int attention);
+    QueuePump(lvif_device* device, EventSource& events, std::uint16_t queue, int tap_fd, int attention);
     ~QueuePump();
     QueuePump(QueuePump const&) = delete;
     QueuePump& operator=(QueuePump const&) = delete;
@@ -63,7 +62,7 @@ class QueuePump {
     void disconnect_on(int error);
 
     lvif_device* const device_;
-    lvif_hv* const hypervisor_;
+    EventSource& events_;
     std::uint16_t const queue_;
     int const tap_fd_;
     int const attention_;
@@ -85,7 +84,7 @@ class QueuePump {
 // All queue pairs of a device.
 class FramePump {
   public:
-    FramePump(lvif_device* device, lvif_hv* hypervisor, TapDevice const& tap);
+    FramePump(lvif_device* device, EventSource& events, TapDevice const& tap);
 
     void connect(std::uint16_t queues);
     void quiesce() noexcept;

@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <stdexcept>
+#include <system_error>
 
 #include "guest-frontend/linux/lvif.hpp"
 #include "guest-frontend/linux/socket_dump.hpp"
@@ -24,21 +25,15 @@ constexpr std::uint32_t frame_margin = 64;
 constexpr auto link_message_wait = std::chrono::seconds(1);
 constexpr auto kill_after = std::chrono::seconds(5);
 constexpr auto longest_linger = std::chrono::seconds(5);
+constexpr auto longest_give_back = std::chrono::seconds(2);
 
-// lvif_environment::quiesce gets the hypervisor connection, not the pump; a process is one guest and has one pump.
+// lvif_environment::quiesce gets the host's context, not the pump; a process is one guest and has one pump.
 FramePump* the_pump = nullptr;
 
-void quiesce_pump(void* /*hypervisor*/) {
+void quiesce_pump(void* /*host*/) {
     if (the_pump != nullptr) {
         the_pump->quiesce();
     }
-}
-
-// The clock of lvif_poll().
-std::uint64_t now_us(lvif_hv* hypervisor) {
-    lvif_environment environment{};
-    lvif_hv_environment(hypervisor, &environment);
-    return environment.now_us(environment.context);
 }
 
 }  // namespace
@@ -47,9 +42,10 @@ void Guest::FreeDevice::operator()(lvif_device* device) const {
     std::free(device);
 }
 
-Guest::Guest(GuestOptions const& options, lvif_hv* hypervisor, TapDevice& tap, CommandTree& programs, int signals)
+Guest::Guest(GuestOptions const& options, Host& host, TapDevice& tap, CommandTree& programs, int signals)
     : options_(options),
-      hypervisor_(hypervisor),
+      host_(host),
+      environment_(host.environment()),
       tap_(tap),
       programs_(programs),
       signals_(signals),
@@ -58,20 +54,17 @@ Guest::Guest(GuestOptions const& options, lvif_hv* hypervisor, TapDevice& tap, C
     if (device_ == nullptr) {
         throw std::bad_alloc();
     }
-    lvif_environment environment{};
-    lvif_hv_environment(hypervisor_, &environment);
-    environment.self = lvif_hv_self(hypervisor_);
-    environment.quiesce = quiesce_pump;
+    environment_.quiesce = quiesce_pump;
     lvif_options wanted{};
     wanted.queues = options_.queues;
     wanted.ring_bytes = options_.ring_bytes;
     wanted.features = LVIF_F_ALL;
     wanted.mode = options_.dedicated ? LVIF_MODE_DEDICATED : LVIF_MODE_SHARED;
     std::strncpy(wanted.program, "librettos-guest " LIBRETTOS_VERSION, sizeof wanted.program - 1);
-    if (int const result = lvif_open(device_.get(), &environment, &wanted); result < 0) {
+    if (int const result = lvif_open(device_.get(), &environment_, &wanted); result < 0) {
         throw_errno(-result, "open the network device (check --queues and --ring-bytes)");
     }
-    pump_.emplace(device_.get(), hypervisor_, tap_);
+    pump_.emplace(device_.get(), host_, tap_);
     the_pump = &*pump_;
     if (options_.wait_s != 0) {
         give_up_ = Clock::now() + std::chrono::seconds(options_.wait_s);
@@ -79,6 +72,7 @@ Guest::Guest(GuestOptions const& options, lvif_hv* hypervisor, TapDevice& tap, C
 }
 
 Guest::~Guest() {
+    give_ports_back();
     PumpDrops const drops = pump_->drops();
     DeviceStatistics sum{};
     lvif_statistics(device_.get(), &sum);
@@ -113,6 +107,13 @@ int Guest::run() {
 
 void Guest::follow_device() {
     phase_ = lvif_poll(device_.get(), &next_us_);
+    ring_ports_.pump(device_.get());
+    if (std::string const trouble = host_.trouble(); trouble != trouble_) {
+        trouble_ = trouble;
+        if (!trouble.empty()) {
+            spdlog::warn("{}; trying again", trouble);
+        }
+    }
     DeviceStatistics sum{};
     lvif_statistics(device_.get(), &sum);
     if (phase_ != LVIF_PHASE_CONNECTED || connections_ != sum.connections) {
@@ -141,8 +142,10 @@ void Guest::check_offer(Offer const& offer) const {
         throw std::runtime_error(
             "the server attaches this guest as shared: leave out --dedicated, or configure it as dedicated");
     }
-    if (offer.mode == LVIF_MODE_SHARED && offer.port_authority_is_server) {
-        throw std::runtime_error("the server wants to grant ports itself; librettos-guest asks the hypervisor only");
+    if (offer.mode == LVIF_MODE_SHARED && ports_asked_ && offer.port_authority_is_server != server_grants_) {
+        throw std::runtime_error(
+            "the portmap has another authority than when this guest began: what it owns is worth nothing, start it "
+            "anew");
     }
 }
 
@@ -159,6 +162,7 @@ void Guest::establish() {
     interface_.bring_up(offer);
     pump_->connect(queues);
     start_anyway_ = Clock::now() + link_message_wait;
+    start_ports();
     spdlog::info("connected: {} queue pair(s), MTU {}, {}", queues, offer.mtu,
                  offer.mode == LVIF_MODE_SHARED ? "shared" : "dedicated");
 }
@@ -181,9 +185,72 @@ void Guest::follow_link() {
         mtu_ = mtu;
         spdlog::info("MTU {}", mtu);
     }
-    if (!programs_.started() && (carrier_ || Clock::now() >= start_anyway_)) {
+    if (!programs_.started() && (carrier_ || Clock::now() >= start_anyway_) && ports_ready()) {
         start_programs();
     }
+}
+
+// At the first connection: only then it is known who grants ports.
+void Guest::start_ports() {
+    Offer const& offer = *lvif_offer(device_.get());
+    if (options_.dedicated || ports_asked_) {
+        return;
+    }
+    ports_asked_ = true;
+    server_grants_ = offer.port_authority_is_server;
+    PortAuthority& authority = server_grants_ ? static_cast<PortAuthority&>(ring_ports_) : host_.ports();
+    ports_start_ = std::async(std::launch::async, [this, &authority] {
+        if (host_.domain_outlives_program()) {
+            authority.release_all();  // what a program before this one left behind when it was killed
+        }
+        for (;;) {
+            try {
+                ports_.emplace(authority, options_.lease_ports);
+                return;
+            } catch (std::system_error const& error) {
+                if (error.code() != std::errc::timed_out) {
+                    throw;
+                }
+                spdlog::warn("{}; asking again", error.what());
+            }
+        }
+    });
+}
+
+// Throws what the lease threw.
+bool Guest::ports_ready() {
+    if (!ports_start_.valid()) {
+        return true;
+    }
+    if (ports_start_.wait_for(std::chrono::seconds(0)) != std::future_status::ready) {
+        return false;
+    }
+    ports_start_.get();
+    ports_->start(programs_.take_listener());
+    return true;
+}
+
+// While the server still listens. Where the domain ends with this program the hypervisor does the rest.
+void Guest::give_ports_back() {
+    auto const deadline = Clock::now() + longest_give_back;
+    auto ending = std::async(std::launch::async, [this] {
+        if (ports_start_.valid()) {
+            ports_start_.wait();
+        }
+        ports_.reset();
+        if (ports_asked_ && host_.domain_outlives_program()) {
+            (server_grants_ ? static_cast<PortAuthority&>(ring_ports_) : host_.ports()).release_all();
+        }
+    });
+    bool const starting = ports_start_.valid();
+    while (!starting && !hypervisor_gone_ && Clock::now() < deadline &&
+           ending.wait_for(std::chrono::milliseconds(2)) != std::future_status::ready) {
+        std::uint64_t next = 0;
+        lvif_poll(device_.get(), &next);
+        ring_ports_.pump(device_.get());
+    }
+    ring_ports_.close();
+    ending.wait();
 }
 
 void Guest::start_programs() {
@@ -198,8 +265,11 @@ int Guest::wait_milliseconds() const {
         auto const left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
         wait_ms = left > 0 ? static_cast<std::uint64_t>(left) : 0;
     }
+    if (ports_start_.valid()) {
+        wait_ms = std::min<std::uint64_t>(wait_ms, 10);
+    }
     if (!hypervisor_gone_ && next_us_ != UINT64_MAX) {
-        std::uint64_t const now = now_us(hypervisor_);
+        std::uint64_t const now = environment_.now_us(environment_.context);
         wait_ms = std::min(wait_ms, next_us_ > now ? (next_us_ - now + 999) / 1000 : 0);
     }
     std::uint64_t const longest_ms = linger_until_ ? 20 : 3'600'000;
@@ -209,16 +279,20 @@ int Guest::wait_milliseconds() const {
 void Guest::wait_for_something() {
     bool const connected = !hypervisor_gone_ && (phase_ == LVIF_PHASE_CONNECTED || phase_ == LVIF_PHASE_CONNECTING);
     std::uint32_t const control = connected ? lvif_control_event(device_.get()) : 0;
-    std::array<pollfd, 4> watched{pollfd{signals_, POLLIN, 0},
-                                  pollfd{hypervisor_gone_ ? -1 : lvif_hv_fd(hypervisor_), POLLIN, 0},
-                                  pollfd{connected ? lvif_hv_event_fd(hypervisor_, control) : -1, POLLIN, 0},
-                                  pollfd{hypervisor_gone_ ? -1 : pump_->attention_fd(), POLLIN, 0}};
+    std::array<pollfd, 5> watched{pollfd{signals_, POLLIN, 0},
+                                  pollfd{hypervisor_gone_ ? -1 : host_.watch_fd(), POLLIN, 0},
+                                  pollfd{connected ? host_.event_fd(control) : -1, POLLIN, 0},
+                                  pollfd{hypervisor_gone_ ? -1 : pump_->attention_fd(), POLLIN, 0},
+                                  pollfd{hypervisor_gone_ ? -1 : ring_ports_.fd(), POLLIN, 0}};
     poll(watched.data(), watched.size(), wait_milliseconds());
     if (watched[2].revents != 0) {
-        lvif_hv_event_clear(hypervisor_, control);
+        host_.event_clear(control);
     }
     if (watched[3].revents != 0) {
         pump_->clear_attention();
+    }
+    if (watched[4].revents != 0) {
+        ring_ports_.clear();
     }
     if (Clock::now() >= kill_) {
         programs_.signal_all(SIGKILL);
@@ -262,19 +336,15 @@ bool Guest::lingers() {
 }
 
 void Guest::take_store_events() {
-    std::array<char, LVIF_HV_PATH_MAX + 1> watched{};
-    std::array<char, LVIF_HV_PATH_MAX + 1> changed{};
-    int result = 0;
-    while ((result = lvif_hv_take_event(hypervisor_, watched.data(), changed.data())) == 1) {
-    }
-    if (result < 0) {
+    if (!host_.take_events()) {
         hypervisor_is_gone();
     }
 }
 
 void Guest::hypervisor_is_gone() {
-    spdlog::critical("librettos-hypervisord is gone, and this guest's domain with it: ending its programs");
+    spdlog::critical("the hypervisor is gone, and this guest's domain with it: ending its programs");
     hypervisor_gone_ = true;
+    ring_ports_.close();
     pump_->quiesce();
     interface_.take_down();
     programs_.signal_all(programs_.started() ? SIGTERM : SIGKILL);

@@ -4,17 +4,20 @@
 
 #include <chrono>
 #include <cstdint>
+#include <future>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "guest-frontend/linux/command_tree.hpp"
+#include "guest-frontend/linux/control_ring_ports.hpp"
 #include "guest-frontend/linux/frame_pump.hpp"
 #include "guest-frontend/linux/guest_options.hpp"
+#include "guest-frontend/linux/host.hpp"
 #include "guest-frontend/linux/interface.hpp"
 #include "guest-frontend/linux/lvif.hpp"
+#include "guest-frontend/linux/port_service.hpp"
 #include "guest-frontend/linux/tap_device.hpp"
-
-struct lvif_hv;
 
 namespace librettos::guest {
 
@@ -27,7 +30,7 @@ constexpr int exit_hypervisor_gone = 70;
 class Guest {
   public:
     // signals: a signalfd. Throws std::system_error, std::runtime_error.
-    Guest(GuestOptions const& options, lvif_hv* hypervisor, TapDevice& tap, CommandTree& programs, int signals);
+    Guest(GuestOptions const& options, Host& host, TapDevice& tap, CommandTree& programs, int signals);
     // Leaves the server in order.
     ~Guest();
     Guest(Guest const&) = delete;
@@ -46,6 +49,9 @@ class Guest {
     void establish();
     void retire();
     void follow_link();
+    void start_ports();
+    bool ports_ready();
+    void give_ports_back();
     void start_programs();
     void check_offer(Offer const& offer) const;
     int wait_milliseconds() const;
@@ -57,13 +63,20 @@ class Guest {
     void hypervisor_is_gone();
 
     GuestOptions const& options_;
-    lvif_hv* const hypervisor_;
+    Host& host_;
+    lvif_environment environment_;
     TapDevice& tap_;
     CommandTree& programs_;
     int const signals_;
     Interface interface_;
     std::unique_ptr<lvif_device, FreeDevice> device_;
     std::optional<FramePump> pump_;
+    ControlRingPorts ring_ports_;
+    std::optional<PortService> ports_;  // of a shared guest, from its first connection on
+    std::future<void> ports_start_;     // leasing may have to wait for the server, which this thread talks to
+    bool server_grants_ = false;
+    bool ports_asked_ = false;
+    std::string trouble_;  // that was logged last
 
     lvif_phase phase_ = LVIF_PHASE_WAITING;
     std::uint64_t next_us_ = 0;      // lvif_poll's, on its clock

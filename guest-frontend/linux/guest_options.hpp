@@ -9,8 +9,9 @@
 namespace librettos::guest {
 
 struct GuestOptions {
-    std::string name;               // of the domain
-    std::string network_namespace;  // empty: librettos-<name>, ours
+    std::string hypervisor = "auto";  // "local" or "xen"
+    std::string name;                 // of the domain; on Xen the toolstack decides
+    std::string network_namespace;    // empty: librettos-<name>, ours
     bool dedicated = false;
     std::string interface = "lvif0";
     std::uint16_t queues = 1;

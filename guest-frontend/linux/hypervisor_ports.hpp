@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The port authority of a real guest: the hypervisor, here librettos-hypervisord.
+// librettos-hypervisord as port authority.
 #pragma once
 
 #include "guest-frontend/linux/lvif.hpp"
@@ -20,6 +20,8 @@ class HypervisorPorts final : public PortAuthority {
     int lease(std::uint16_t count, std::uint16_t& first) override {
         return lvif_hv_port_lease(hypervisor_, LVIF_PORT_TCP_AND_UDP, count, &first);
     }
+
+    int release_all() override { return lvif_hv_port_release(hypervisor_, LVIF_PORT_TCP_AND_UDP, 0, 0); }
 
   private:
     lvif_hv* hypervisor_;

@@ -1,33 +1,29 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // librettos-guest: gives a Linux program a network interface of the network server, in a namespace of its own.
+#include <poll.h>
 #include <signal.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/signalfd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 
 #include "guest-frontend/linux/bind_filter.hpp"
 #include "guest-frontend/linux/command_line.hpp"
 #include "guest-frontend/linux/command_tree.hpp"
 #include "guest-frontend/linux/guest.hpp"
-#include "guest-frontend/linux/hypervisor_ports.hpp"
+#include "guest-frontend/linux/host.hpp"
 #include "guest-frontend/linux/interface.hpp"
-#include "guest-frontend/linux/lvif.hpp"
 #include "guest-frontend/linux/network_namespace.hpp"
-#include "guest-frontend/linux/port_service.hpp"
 #include "guest-frontend/linux/tap_device.hpp"
 
 namespace {
 
 using namespace librettos::guest;
-
-struct CloseHypervisor {
-    void operator()(lvif_hv* hypervisor) const { lvif_hv_close(hypervisor); }
-};
-using Hypervisor = std::unique_ptr<lvif_hv, CloseHypervisor>;
 
 void start_log(GuestOptions const& options) {
     auto logger = spdlog::stderr_color_mt("librettos-guest");
@@ -46,38 +42,47 @@ Descriptor take_over_signals() {
     return checked_descriptor(signalfd(-1, &mine, SFD_CLOEXEC | SFD_NONBLOCK), "create a signalfd");
 }
 
-Hypervisor connect_hypervisor(GuestOptions const& options) {
-    char const* const socket = options.hypervisor_socket.empty() ? nullptr : options.hypervisor_socket.c_str();
-    lvif_hv* hypervisor = nullptr;
-    if (int const result = lvif_hv_connect(socket, LVIF_HV_GUEST, options.name.c_str(), &hypervisor); result < 0) {
-        throw_errno(-result, result == -EEXIST
-                                 ? "become guest '" + options.name + "' (there is one: choose another --name)"
-                                 : "connect to librettos-hypervisord (is it running? see --hypervisor-socket)");
+// On Xen the host makes the device when it likes. 0, or the signal that came first.
+int wait_for_device(Host& host, Descriptor const& signals, std::uint32_t wait_s) {
+    auto const give_up = std::chrono::steady_clock::now() + std::chrono::seconds(wait_s);
+    for (bool said = false; !host.has_device(); said = true) {
+        if (!said) {
+            spdlog::info("waiting for the host to attach this domain (librettosctl attach {})", host.domain_name());
+        }
+        if (wait_s != 0 && std::chrono::steady_clock::now() >= give_up) {
+            throw std::runtime_error(fmt::format("nobody attached this domain within {} s: librettosctl attach {}",
+                                                 wait_s, host.domain_name()));
+        }
+        pollfd watched{signals.get(), POLLIN, 0};
+        signalfd_siginfo signal{};
+        if (poll(&watched, 1, 500) == 1 && read(signals.get(), &signal, sizeof signal) == sizeof signal) {
+            return static_cast<int>(signal.ssi_signo);
+        }
     }
-    return Hypervisor(hypervisor);
+    return 0;
 }
 
-int run(GuestOptions const& options) {
+int run(GuestOptions options) {
     Descriptor const signals = take_over_signals();
-    Hypervisor const hypervisor = connect_hypervisor(options);
+    std::unique_ptr<Host> const host = connect_host(options);
+    if (options.name != host->domain_name()) {
+        options.name = safe_name(host->domain_name());
+    }
+    if (int const signal = wait_for_device(*host, signals, options.wait_s); signal != 0) {
+        return 128 + signal;
+    }
     bool const named = !options.network_namespace.empty();
     NetworkNamespace const network(named ? options.network_namespace : "librettos-" + options.name,
                                    named ? NetworkNamespace::Existing::join : NetworkNamespace::Existing::replace);
     bring_up_loopback();
     TapDevice tap(options.interface, options.queues);
 
-    HypervisorPorts authority(hypervisor.get());
     std::optional<BindFilter> filter;
-    std::optional<PortService> ports;
     if (!options.dedicated) {
         filter.emplace();
-        ports.emplace(authority, options.lease_ports);
     }
     CommandTree programs(options.command, filter ? &*filter : nullptr);  // before there are other threads
-    if (ports) {
-        ports->start(programs.take_listener());
-    }
-    return Guest(options, hypervisor.get(), tap, programs, signals.get()).run();
+    return Guest(options, *host, tap, programs, signals.get()).run();
 }
 
 }  // namespace

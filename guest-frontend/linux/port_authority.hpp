@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Who grants ports to this guest: the hypervisor (hypervisor_ports.hpp), or a table in a test.
+// Who grants ports to this guest: the hypervisor (hypervisor_ports.hpp, xen_host.cpp), the server
+// (control_ring_ports.hpp), or a table in a test.
 #pragma once
 
 #include <librettos/portmap.h>
@@ -24,6 +25,8 @@ class PortAuthority {
     virtual int release(Protocol protocol, std::uint16_t port) = 0;
     // The same block of both protocols.
     virtual int lease(std::uint16_t count, std::uint16_t& first) = 0;
+    // Of everything that this domain owns.
+    virtual int release_all() = 0;
 };
 
 }  // namespace librettos::guest

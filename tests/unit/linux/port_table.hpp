@@ -37,6 +37,11 @@ class PortTable final : public PortAuthority {
         std::lock_guard const lock(mutex_);
         return ours_.erase({protocol, port}) == 1 ? 0 : -EPERM;
     }
+    int release_all() override {
+        std::lock_guard const lock(mutex_);
+        ours_.clear();
+        return 0;
+    }
     int lease(std::uint16_t /*count*/, std::uint16_t& first) override {
         std::lock_guard const lock(mutex_);
         if (leases_ == blocks_.size()) {

@@ -167,11 +167,13 @@ uint32_t lvif_tx_max(lvif_device const*, uint16_t) {
 uint32_t lvif_queue_event(lvif_device const* device, uint16_t) {
     return static_cast<uint32_t>(device->event());
 }
-int lvif_hv_event_fd(lvif_hv*, uint32_t port) {
-    return static_cast<int>(port);
 }
-void lvif_hv_event_clear(lvif_hv*, uint32_t port) {
+
+namespace librettos::guest {
+
+void RingEvents::event_clear(std::uint32_t port) {
     eventfd_t ignored = 0;
     eventfd_read(static_cast<int>(port), &ignored);
 }
-}
+
+}  // namespace librettos::guest

@@ -12,6 +12,7 @@
 #include <mutex>
 #include <vector>
 
+#include "guest-frontend/linux/event_source.hpp"
 #include "guest-frontend/linux/lvif.hpp"
 
 struct RingFrame {
@@ -74,3 +75,14 @@ struct lvif_device {
     std::atomic<bool> forbidden_ = false;
     std::atomic<int> trespasses_ = 0;
 };
+
+namespace librettos::guest {
+
+// Ports are the eventfds themselves.
+class RingEvents final : public EventSource {
+  public:
+    int event_fd(std::uint32_t port) override { return static_cast<int>(port); }
+    void event_clear(std::uint32_t port) override;
+};
+
+}  // namespace librettos::guest
