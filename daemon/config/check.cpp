@@ -235,6 +235,7 @@ void check_config(Config const& config, SourceMap const& source) {
         source.fail("hypervisor",
                     "\"xen\" is not in this build; install libxen-dev and build again, or write \"local\"");
     }
+    one_of(source, "portmap_authority", config.portmap_authority, {"auto", "server"});
     if (config.port.device.empty()) {
         source.fail("port.device",
                     "is missing; write the DPDK port, for example device = \"net_af_packet0,iface=eth1\" under [port]");

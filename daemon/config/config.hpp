@@ -26,6 +26,7 @@ struct Subnet {
 struct Config {
     std::string hypervisor = "local";  // or "xen"
     std::string hypervisor_socket = "/run/librettos/hypervisor.sock";
+    std::string portmap_authority = "auto";  // or "server", also where the hypervisor has a portmap
 
     PortOptions port;
 

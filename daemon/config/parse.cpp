@@ -286,6 +286,7 @@ Config read_root(toml::table const& parsed, SourceMap& source) {
     TableReader root(&parsed, "", source);
     root.read("hypervisor", config.hypervisor);
     root.read("hypervisor_socket", config.hypervisor_socket);
+    root.read("portmap_authority", config.portmap_authority);
     if (config.hypervisor == "xen") {
         config.attach.names.clear();  // there are domains of all kinds: only those that are named
     }

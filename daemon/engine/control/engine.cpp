@@ -27,9 +27,10 @@ Config current_config(EngineBoot const& boot) {
 }
 
 std::unique_ptr<Hypervisor> connect_hypervisor(Config const& config) {
+    bool const server_keeps_portmap = config.portmap_authority == "server";
     if (config.hypervisor == "xen")
-        return make_xen_hypervisor();
-    return std::make_unique<LocalHypervisor>(config.hypervisor_socket);
+        return make_xen_hypervisor(server_keeps_portmap);
+    return std::make_unique<LocalHypervisor>(config.hypervisor_socket, server_keeps_portmap);
 }
 
 }  // namespace

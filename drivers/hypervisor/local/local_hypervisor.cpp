@@ -8,6 +8,9 @@
 #include <charconv>
 #include <system_error>
 
+#include "drivers/hypervisor/local/hypervisord_portmap.hpp"
+#include "drivers/hypervisor/xen/server_portmap.hpp"
+
 namespace librettos {
 
 namespace {
@@ -23,6 +26,19 @@ int check(int result, std::string const& what) {
 std::string text(DomId domain) {
     return "domain " + std::to_string(domain.value);
 }
+
+// What the server writes down about ports.
+class HomeStore final : public PortStore {
+  public:
+    explicit HomeStore(LocalHypervisor& hypervisor) : hypervisor_{hypervisor} {}
+    std::optional<std::string> read(std::string const& path) override { return hypervisor_.read(path); }
+    std::vector<std::string> list(std::string const& path) override { return hypervisor_.list(path); }
+    void write(std::string const& path, std::string const& value) override { hypervisor_.write(path, value); }
+    void remove(std::string const& path) override { hypervisor_.remove(path); }
+
+  private:
+    LocalHypervisor& hypervisor_;
+};
 
 class LocalMapping final : public Mapping {
   public:
@@ -61,12 +77,16 @@ class LocalEventChannel final : public EventChannel {
 
 }  // namespace
 
-LocalHypervisor::LocalHypervisor(std::string const& socket_path) {
+LocalHypervisor::LocalHypervisor(std::string const& socket_path, bool server_keeps_portmap) {
     lvif_hv* hv = nullptr;
     check(lvif_hv_connect(socket_path.empty() ? nullptr : socket_path.c_str(), LVIF_HV_SERVER, nullptr, &hv),
           "connecting as the server to " + (socket_path.empty() ? "the default socket" : socket_path) +
               " (is librettos-hypervisord running, and no other server?)");
     hv_.reset(hv);
+    if (server_keeps_portmap)
+        portmap_ = std::make_unique<ServerPortmap>(std::make_unique<HomeStore>(*this), self());
+    else
+        portmap_ = std::make_unique<HypervisordPortmap>(hv);
 }
 
 LocalHypervisor::~LocalHypervisor() = default;
@@ -180,27 +200,6 @@ std::unique_ptr<EventChannel> LocalHypervisor::bind_event(DomId domain, EventPor
     check(lvif_hv_event_bind(hv_.get(), domain.value, guest_port.value, &port),
           "binding event port " + std::to_string(guest_port.value) + " of " + text(domain));
     return std::make_unique<LocalEventChannel>(hv_.get(), EventPort{port});
-}
-
-lvif_portmap const& LocalHypervisor::portmap() {
-    lvif_portmap const* portmap = nullptr;
-    check(lvif_hv_portmap_map(hv_.get(), &portmap), "mapping the portmap");
-    return *portmap;
-}
-
-PortInfo LocalHypervisor::query_port(std::uint8_t protocol, std::uint16_t port) {
-    lvif_port_info info;
-    check(lvif_hv_port_query(hv_.get(), protocol, port, &info), "query of port " + std::to_string(port));
-    return {info.entry, info.age_s, info.quarantine_left_s, info.owner_ports, info.owner_limit, info.owner_name};
-}
-
-void LocalHypervisor::set_port_limit(DomId domain, std::uint32_t ports) {
-    check(lvif_hv_port_set_limit(hv_.get(), domain.value, ports), "setting the port limit of " + text(domain));
-}
-
-void LocalHypervisor::reserve_ports(std::uint8_t protocol, std::uint16_t first, std::uint16_t count, bool reserve) {
-    check(lvif_hv_port_reserve(hv_.get(), protocol, first, count, reserve),
-          (reserve ? "reserving ports from " : "taking back the reservation of ports from ") + std::to_string(first));
 }
 
 lvif_hv_totals LocalHypervisor::totals() {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "drivers/hypervisor/hypervisor.hpp"
+#include "drivers/hypervisor/xen/portmap_source.hpp"
 #include "hypervisord_client.h"
 
 namespace librettos {
@@ -13,13 +14,14 @@ namespace librettos {
 class LocalHypervisor final : public Hypervisor {
   public:
     // Connects as the server. Empty path: $LIBRETTOS_HYPERVISOR_SOCKET, else the default. Throws std::system_error;
-    // EBUSY: another server is connected.
-    explicit LocalHypervisor(std::string const& socket_path);
+    // EBUSY: another server is connected. `server_keeps_portmap`: as on a hypervisor that has none, which this one then
+    // stands for.
+    explicit LocalHypervisor(std::string const& socket_path, bool server_keeps_portmap = false);
     ~LocalHypervisor() override;
 
     DomId self() const override;
     std::string_view name() const override { return "local"; }
-    std::string_view portmap_authority() const override { return "hypervisor"; }
+    std::string_view portmap_authority() const override { return portmap_->authority(); }
 
     std::vector<DomId> domains() override;
     bool domain_exists(DomId domain) override;
@@ -42,10 +44,13 @@ class LocalHypervisor final : public Hypervisor {
                                  std::optional<LifeSign> life_sign) override;
     std::unique_ptr<EventChannel> bind_event(DomId domain, EventPort guest_port) override;
 
-    lvif_portmap const& portmap() override;
-    PortInfo query_port(std::uint8_t protocol, std::uint16_t port) override;
-    void set_port_limit(DomId domain, std::uint32_t ports) override;
-    void reserve_ports(std::uint8_t protocol, std::uint16_t first, std::uint16_t count, bool reserve) override;
+    lvif_portmap const& portmap() override { return portmap_->table(); }
+    PortInfo query_port(std::uint8_t protocol, std::uint16_t port) override { return portmap_->query(protocol, port); }
+    void set_port_limit(DomId domain, std::uint32_t ports) override { portmap_->set_limit(domain, ports); }
+    void reserve_ports(std::uint8_t protocol, std::uint16_t first, std::uint16_t count, bool reserve) override {
+        portmap_->reserve(protocol, first, count, reserve);
+    }
+    ServerPorts* server_ports() override { return portmap_->server_ports(); }
 
     // What hypervisord holds, for the resources that status shows.
     lvif_hv_totals totals();
@@ -55,6 +60,7 @@ class LocalHypervisor final : public Hypervisor {
         void operator()(lvif_hv* hv) const { lvif_hv_close(hv); }
     };
     std::unique_ptr<lvif_hv, Close> hv_;
+    std::unique_ptr<PortmapSource> portmap_;
 };
 
 std::unique_ptr<Hypervisor> make_local_hypervisor(std::string const& socket_path);

@@ -25,10 +25,12 @@ class XenPortStore final : public PortStore {
     XenStore store_;
 };
 
-std::unique_ptr<PortmapSource> choose_portmap() {
-    if (auto in_hypervisor = HypercallPortmap::open_if_present())
+std::unique_ptr<PortmapSource> choose_portmap(bool server_keeps_portmap) {
+    auto in_hypervisor = server_keeps_portmap ? nullptr : HypercallPortmap::open_if_present();
+    if (in_hypervisor)
         return in_hypervisor;
-    spdlog::info("this Xen has no portmap hypercall: the server keeps the portmap, in xenstore");
+    if (!server_keeps_portmap)
+        spdlog::info("this Xen has no portmap hypercall: the server keeps the portmap, in xenstore");
     auto store = std::make_unique<XenPortStore>();
     auto const self = store->own_domain();
     return std::make_unique<ServerPortmap>(std::move(store), self);
@@ -40,8 +42,8 @@ bool xen_keeps_portmap() {
     return HypercallPortmap::exists();
 }
 
-std::unique_ptr<Hypervisor> make_xen_hypervisor() {
-    return std::make_unique<XenHypervisor>(choose_portmap());
+std::unique_ptr<Hypervisor> make_xen_hypervisor(bool server_keeps_portmap) {
+    return std::make_unique<XenHypervisor>(choose_portmap(server_keeps_portmap));
 }
 
 }  // namespace librettos

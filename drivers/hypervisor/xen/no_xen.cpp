@@ -8,7 +8,7 @@
 
 namespace librettos {
 
-std::unique_ptr<Hypervisor> make_xen_hypervisor() {
+std::unique_ptr<Hypervisor> make_xen_hypervisor(bool) {
     throw std::system_error(EOPNOTSUPP, std::generic_category(),
                             "this build has no Xen; install libxen-dev and build again");
 }

@@ -38,24 +38,43 @@ TEST(Example, IsAcceptedWithEverySettingWritten) {
 }
 
 TEST(Example, ShowsEveryKey) {
-    for (char const* key : {"hypervisor",    "hypervisor_socket",
-                            "device",        "eal",
-                            "huge_pages",    "memory_mib",
-                            "mtu_bytes",     "buffers",
-                            "descriptors",   "promiscuous",
-                            "mac",           "ipv4",
-                            "ipv6",          "gateway4",
-                            "gateway6",      "vlan",
-                            "unowned_tcp",   "unowned_udp",
-                            "replies_per_s", "mac_prefix",
-                            "names",         "dedicated",
-                            "frames_per_s",  "bits_per_s",
-                            "ports",         "queues",
-                            "ring_bytes",    "guests",
-                            "threads",       "cores",
-                            "spin_us",       "gro",
-                            "api_socket",    "api_group",
-                            "stats",         "level"}) {
+    for (char const* key : {"hypervisor",
+                            "hypervisor_socket",
+                            "portmap_authority",
+                            "device",
+                            "eal",
+                            "huge_pages",
+                            "memory_mib",
+                            "mtu_bytes",
+                            "buffers",
+                            "descriptors",
+                            "promiscuous",
+                            "mac",
+                            "ipv4",
+                            "ipv6",
+                            "gateway4",
+                            "gateway6",
+                            "vlan",
+                            "unowned_tcp",
+                            "unowned_udp",
+                            "replies_per_s",
+                            "mac_prefix",
+                            "names",
+                            "dedicated",
+                            "frames_per_s",
+                            "bits_per_s",
+                            "ports",
+                            "queues",
+                            "ring_bytes",
+                            "guests",
+                            "threads",
+                            "cores",
+                            "spin_us",
+                            "gro",
+                            "api_socket",
+                            "api_group",
+                            "stats",
+                            "level"}) {
         EXPECT_NE(uncommented(example()).find("\n" + std::string(key) + " = "), std::string::npos) << key;
     }
 }
@@ -64,6 +83,7 @@ TEST(Example, CommentedValuesAreTheDefaults) {
     Config const shown = parse_config(uncommented(example()), "netserver.toml");
     Config const fresh;
     EXPECT_EQ(shown.hypervisor_socket, fresh.hypervisor_socket);
+    EXPECT_EQ(shown.portmap_authority, fresh.portmap_authority);
     EXPECT_EQ(shown.port.memory_mib, fresh.port.memory_mib);
     EXPECT_EQ(shown.port.mtu_bytes, fresh.port.mtu_bytes);
     EXPECT_EQ(shown.port.buffers, fresh.port.buffers);

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <system_error>
 
+#include "drivers/hypervisor/server_ports.hpp"
 #include "portmap/reader.hpp"
 #include "tests/unit/local/hypervisord_process.hpp"
 
@@ -54,6 +55,39 @@ TEST_F(LocalSeam, SaysWhatItIs) {
     EXPECT_EQ(hypervisor_.portmap_authority(), "hypervisor");
     EXPECT_EQ(error_of([&] { LocalHypervisor{process_.socket()}; }), EBUSY);
     EXPECT_EQ(error_of([&] { LocalHypervisor{process_.directory() + "/none"}; }), ENOENT);
+}
+
+// The server's own portmap, in the store of a real hypervisord that outlives the servers.
+TEST(LocalServerPortmap, OutlivesTheServer) {
+    HypervisordProcess process;
+    Client guest{process, LVIF_HV_GUEST, "web"};
+    DomId const domain{lvif_hv_self(guest)};
+    std::uint16_t first = 0;
+    {
+        LocalHypervisor server{process.socket(), true};
+        EXPECT_EQ(server.portmap_authority(), "server");
+        auto& ports = *server.server_ports();
+        ports.add_domain(domain, "web");
+        server.set_port_limit(domain, 2000);
+        std::uint16_t bound = 0;
+        EXPECT_EQ(ports.bind(domain, IPPROTO_TCP, 80, bound), 0);
+        EXPECT_EQ(ports.lease(domain, LVIF_PORT_TCP_AND_UDP, 512, first), 0);
+        EXPECT_TRUE(read_port(server.portmap(), IPPROTO_TCP, 80).bound_to(domain));
+    }
+    LocalHypervisor server{process.socket(), true};
+    EXPECT_TRUE(read_port(server.portmap(), IPPROTO_TCP, 80).bound_to(domain));
+    EXPECT_TRUE(read_port(server.portmap(), IPPROTO_UDP, static_cast<std::uint16_t>(first + 511)).leased());
+    EXPECT_EQ(server.query_port(IPPROTO_TCP, 80).owner_name, "web");
+    EXPECT_EQ(server.query_port(IPPROTO_TCP, 80).owner_ports, 1025u);
+    ASSERT_EQ(server.server_ports()->domains().size(), 1u);
+    server.server_ports()->remove_domain(domain);
+    EXPECT_EQ(read_port(server.portmap(), IPPROTO_TCP, 80).state(), LVIF_PORT_QUARANTINED);
+
+    std::string const kept = "/local/domain/0/data/librettos-ports";
+    EXPECT_FALSE(server.list(kept + "/tcp").empty());
+    char value[LVIF_HV_VALUE_MAX + 1];
+    EXPECT_EQ(lvif_hv_read(guest, (kept + "/tcp/0").c_str(), value, sizeof(value)), -EACCES) << "no guest's business";
+    EXPECT_EQ(lvif_hv_write(guest, (kept + "/tcp/0").c_str(), "x"), -EACCES);
 }
 
 TEST_F(LocalSeam, Store) {
