@@ -205,7 +205,7 @@ std::uint64_t World::count(Slot slot, Counter counter) const {
         auto const* const cells =
             reinterpret_cast<std::uint64_t const*>(reinterpret_cast<std::byte const*>(stats_) + stats_->cells_offset +
                                                    thread * stats_thread_cells_bytes(max_slots, counter_count));
-        sum += cells[slot * counter_count + static_cast<std::size_t>(counter)];
+        sum += __atomic_load_n(cells + slot * counter_count + static_cast<std::size_t>(counter), __ATOMIC_RELAXED);
     }
     return sum;
 }
