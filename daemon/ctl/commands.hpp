@@ -40,6 +40,11 @@ struct StatsView {
     std::optional<double> watch_s = {};  // repeat, with rates
 };
 
+struct AttachChoice {
+    std::string mode = {};  // empty: as the guest asks
+    std::string ipv4 = {};
+};
+
 struct LimitChange {
     std::optional<std::uint64_t> frames_per_s;
     std::optional<std::uint64_t> bits_per_s;
@@ -54,7 +59,9 @@ int who_owns_port(Session const& session, PortFilter const& filter, std::uint16_
 int why_port(Session const& session, PortFilter const& filter, std::uint16_t port);
 int show_stats(Session const& session, StatsView const& view);
 int limit_guest(Session const& session, std::string const& guest, LimitChange const& change);
-int attach_guest(Session const& session, std::string const& guest);
+int attach_guest(Session const& session, std::string const& guest, AttachChoice const& choice);
+// Every check of this machine's start, by the configuration; asks no server. exit_unhealthy when one is bad.
+int show_doctor(Session const& session, std::string const& config_path);
 int detach_guest(Session const& session, std::string const& guest, std::string const& reason);
 
 // Prints a refusal: message and hint, or with --json the reply as it came. Returns exit_refused.

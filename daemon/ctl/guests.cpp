@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// `librettosctl guests`, `guest show`, `limit` and `detach`.
+// `librettosctl guests`, `guest show`, `limit`, `attach` and `detach`.
 #include <algorithm>
 
 #include "daemon/ctl/commands.hpp"
@@ -174,14 +174,20 @@ int detach_guest(Session const& session, std::string const& guest, std::string c
     return exit_fine;
 }
 
-int attach_guest(Session const& session, std::string const& guest) {
-    auto const reply = session.ask({{"command", "attach"}, {"guest", guest}});
+int attach_guest(Session const& session, std::string const& guest, AttachChoice const& choice) {
+    Json request{{"command", "attach"}, {"guest", guest}};
+    if (!choice.mode.empty())
+        request["mode"] = choice.mode;
+    if (!choice.ipv4.empty())
+        request["ipv4"] = choice.ipv4;
+    auto const reply = session.ask(request);
     if (!reply.ok)
         return report_refusal(session, reply);
     if (session.json)
         *session.out << reply.line << "\n";
     else
-        *session.out << printable(text_field(reply.result, "guest")) << " may connect again\n";
+        *session.out << printable(text_field(reply.result, "guest"))
+                     << (field(reply.result, "made") == true ? " has a device now\n" : " may connect again\n");
     return exit_fine;
 }
 

@@ -15,7 +15,7 @@ _librettosctl() {
             continue
         fi
         case "${COMP_WORDS[i]}" in
-            --socket | --stats-file | --timeout | --guest | --protocol | --reason | --frames-per-s | --bits-per-s | --ports)
+            --socket | --stats-file | --timeout | --guest | --protocol | --reason | --frames-per-s | --bits-per-s | --ports | --ip | --config)
                 skip=1 ;;
             -*) ;;
             *)
@@ -29,7 +29,7 @@ _librettosctl() {
     done
 
     case "$previous" in
-        --socket | --stats-file)
+        --socket | --stats-file | --config)
             mapfile -t COMPREPLY < <(compgen -f -- "$current")
             return
             ;;
@@ -41,13 +41,13 @@ _librettosctl() {
             mapfile -t COMPREPLY < <(compgen -W "$(_librettosctl_guests)" -- "$current")
             return
             ;;
-        --timeout | --reason | --frames-per-s | --bits-per-s | --ports)
+        --timeout | --reason | --frames-per-s | --bits-per-s | --ports | --ip)
             return
             ;;
     esac
 
     case "$command" in
-        "") words="status guests guest ports stats limit attach detach completion $global" ;;
+        "") words="status doctor guests guest ports stats limit attach detach completion $global" ;;
         guest)
             words="show"
             [[ $second == show ]] && words="$(_librettosctl_guests)"
@@ -58,7 +58,9 @@ _librettosctl() {
             words="--frames-per-s --bits-per-s --ports"
             [[ -z $second ]] && words="$(_librettosctl_guests)"
             ;;
+        doctor) words="--config" ;;
         attach)
+            words="--dedicated --shared --ip"
             [[ -z $second ]] && words="$(_librettosctl_guests)"
             ;;
         detach)

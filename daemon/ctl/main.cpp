@@ -33,6 +33,10 @@ struct Arguments {
     std::string bits_per_s;
     std::string ports;
     std::string reason;
+    bool dedicated = false;
+    bool shared = false;
+    std::string ip;
+    std::string config = default_config_path;
 };
 
 using Command = std::function<int(Session const&)>;
@@ -70,7 +74,7 @@ void add_globals(CLI::App& app, Arguments& arguments) {
         ->capture_default_str();
     app.footer(
         "Exit status: 0 fine; 1 refused, or nothing found; 2 usage; 3 the server or its statistics cannot be "
-        "reached;\n4 `status`: the server is unhealthy. See librettosctl(1).");
+        "reached;\n4 `status`: the server is unhealthy, `doctor`: something is missing. See librettosctl(1).");
 }
 
 CLI::App* add_command(CLI::App& app, Command& chosen, char const* name, char const* description, Command run) {
@@ -110,10 +114,22 @@ void add_guest_commands(CLI::App& app, Arguments& a, Command& chosen) {
         ->check(CLI::Validator(check_port_count, ""));
     limits->require_option(1, 3);
 
-    add_command(app, chosen, "attach", "Let a guest that was detached connect again",
-                [&](auto& session) { return attach_guest(session, a.guest); })
-        ->add_option("GUEST", a.guest, "Name or domain id of the guest")
-        ->required();
+    auto* attach =
+        add_command(app, chosen, "attach",
+                    "Give a domain its device (Xen); let a guest that was detached connect again", [&](auto& s) {
+                        return attach_guest(s, a.guest,
+                                            {a.dedicated || !a.ip.empty() ? "dedicated"
+                                             : a.shared                   ? "shared"
+                                                                          : "",
+                                             a.ip});
+                    });
+    attach->add_option("GUEST", a.guest, "Name or domain id")->required();
+    attach->add_flag("--dedicated", a.dedicated, "With an IP address of its own, whatever it asks for");
+    attach->add_flag("--shared", a.shared, "With the shared address, whatever it asks for")->excludes("--dedicated");
+    attach->add_option("--ip", a.ip, "With this one of dedicated.ipv4")
+        ->type_name("ADDRESS")
+        ->check(CLI::ValidIPV4)
+        ->excludes("--shared");
     auto* detach = add_command(app, chosen, "detach", "Disconnect a guest from the server",
                                [&](auto& session) { return detach_guest(session, a.guest, a.reason); });
     detach->add_option("GUEST", a.guest, "Name or domain id of the guest")->required();
@@ -187,6 +203,11 @@ int run(int argc, char** argv) {
                "\n  librettosctl --help and librettosctl COMMAND --help explain\n";
     });
     add_command(app, chosen, "status", "Is all well, and if not, what to do", show_status);
+    add_command(app, chosen, "doctor", "Whether this machine has what the server needs; works without a server",
+                [&](auto& session) { return show_doctor(session, arguments.config); })
+        ->add_option("--config", arguments.config, "The server's configuration")
+        ->type_name("PATH")
+        ->capture_default_str();
     add_guest_commands(app, arguments, chosen);
     add_port_commands(app, arguments, chosen);
     add_stats_command(app, arguments, chosen);

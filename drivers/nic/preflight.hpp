@@ -3,9 +3,12 @@
 // do.
 #pragma once
 
+#include <filesystem>
 #include <stdexcept>
+#include <vector>
 
 #include "drivers/nic/port_options.hpp"
+#include "drivers/start_check.hpp"
 
 namespace librettos {
 
@@ -15,8 +18,11 @@ class NicError : public std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-// Throws NicError: no huge pages, a PCI device that is absent or bound to a kernel driver, no such interface, no
-// /dev/net/tun.
+// Those that concern this port: huge pages, a PCI device's presence and binding, whether the addresses that it would be
+// given are those of its memory, an interface, /dev/net/tun. `root` is where /sys, /dev and /proc are.
+std::vector<StartCheck> check_nic(PortOptions const& port, std::filesystem::path const& root = "/");
+
+// Throws NicError for the first that is bad.
 void require_nic_prerequisites(PortOptions const& port);
 
 }  // namespace librettos

@@ -2,6 +2,7 @@
 // Device strings, EAL arguments and what start-up checks say.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/capability.h>
 #include <seccomp.h>
 
 #include <cerrno>
@@ -119,6 +120,79 @@ TEST(Preflight, PciBinding) {
     }
     PciTree const tree("uio_pci_generic");
     EXPECT_THAT(complaint(port), HasSubstr("port.huge_pages = true"));
+}
+
+// A made-up machine of that kind, with one PCI device.
+class Machine {
+  public:
+    Machine(std::string const& hypervisor, std::string const& guest_type, std::string const& driver)
+        : root_(std::filesystem::temp_directory_path() / ("librettos-machine-" + std::to_string(getpid()))) {
+        write("sys/hypervisor/type", hypervisor);
+        write("sys/hypervisor/guest_type", guest_type);
+        auto const device = root_ / "sys/bus/pci/devices/0000:03:00.0";
+        std::filesystem::create_directories(device);
+        std::filesystem::create_symlink("../../drivers/" + driver, device / "driver");
+    }
+    ~Machine() { std::filesystem::remove_all(root_); }
+    // Page frame numbers of this process: the kernel's real ones, or nothing.
+    void tell_page_frames(bool tell) {
+        auto const pagemap = root_ / "proc/self/pagemap";
+        std::filesystem::create_directories(pagemap.parent_path());
+        std::filesystem::remove(pagemap);
+        if (tell)
+            std::filesystem::create_symlink("/proc/self/pagemap", pagemap);
+    }
+    StartCheck dma(bool huge_pages = true) const {
+        PortOptions port = port_options("0000:03:00.0");
+        port.huge_pages = huge_pages;
+        port.memory_mib = 0;
+        for (auto const& check : check_nic(port, root_)) {
+            if (check.name == "DMA addresses")
+                return check;
+        }
+        return {};
+    }
+
+  private:
+    void write(std::string const& path, std::string const& line) {
+        if (line.empty())
+            return;
+        std::filesystem::create_directories((root_ / path).parent_path());
+        std::ofstream(root_ / path) << line << "\n";
+    }
+    std::filesystem::path root_;
+};
+
+TEST(Preflight, PciInAXenPvDomainIsRefused) {
+    for (char const* const driver : {"vfio-pci", "uio_pci_generic"}) {
+        auto const check = Machine("xen", "PV", driver).dma();
+        EXPECT_EQ(check.verdict, StartCheck::Verdict::bad);
+        EXPECT_THAT(check.found, HasSubstr("PV domain"));
+        EXPECT_THAT(check.mend, AllOf(HasSubstr("pci=[\"03:00.0\"]"), HasSubstr("net_af_packet0,iface=NAME")));
+    }
+    EXPECT_EQ(Machine("xen", "PV", "mlx5_core").dma().verdict, StartCheck::Verdict::good);
+    EXPECT_EQ(Machine("xen", "HVM", "vfio-pci").dma().verdict, StartCheck::Verdict::good);
+    EXPECT_EQ(Machine("xen", "PVH", "vfio-pci").dma().verdict, StartCheck::Verdict::good);
+    EXPECT_EQ(Machine("", "", "vfio-pci").dma().verdict, StartCheck::Verdict::good);
+}
+
+// Whom the kernel tells page frame numbers.
+bool has_sys_admin() {
+    std::ifstream status("/proc/self/status");
+    for (std::string line; std::getline(status, line);) {
+        if (line.starts_with("CapEff:"))
+            return (std::stoull(line.substr(7), nullptr, 16) >> CAP_SYS_ADMIN & 1U) != 0;
+    }
+    return false;
+}
+
+TEST(Preflight, WithoutAnIommuTheKernelHasToTellPhysicalAddresses) {
+    Machine machine("", "", "uio_pci_generic");
+    machine.tell_page_frames(false);
+    EXPECT_EQ(machine.dma().verdict, StartCheck::Verdict::bad);
+    EXPECT_THAT(machine.dma().mend, HasSubstr("CAP_SYS_ADMIN"));
+    machine.tell_page_frames(true);
+    EXPECT_EQ(machine.dma().verdict == StartCheck::Verdict::good, has_sys_admin());
 }
 
 TEST(Eal, SaysWhatFailed) {
