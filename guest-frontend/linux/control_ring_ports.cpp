@@ -4,18 +4,12 @@
 #include <sys/eventfd.h>
 
 #include <cerrno>
-#include <chrono>
 
 namespace librettos::guest {
 
-namespace {
-
-constexpr auto longest_wait = std::chrono::seconds(15);
-
-}  // namespace
-
-ControlRingPorts::ControlRingPorts()
-    : wake_(checked_descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "create an eventfd")) {
+ControlRingPorts::ControlRingPorts(std::chrono::milliseconds longest_wait)
+    : longest_wait_(longest_wait),
+      wake_(checked_descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "create an eventfd")) {
 }
 
 int ControlRingPorts::bind(Protocol protocol, std::uint16_t port) {
@@ -44,7 +38,7 @@ int ControlRingPorts::call(Request const& request, std::uint16_t* port) {
     done_ = false;
     waiting_ = true;
     eventfd_write(wake_.get(), 1);
-    answered_.wait_for(lock, longest_wait, [this] { return done_ || closed_; });
+    answered_.wait_for(lock, longest_wait_, [this] { return done_ || closed_; });
     waiting_ = false;
     if (!done_) {
         if (ticket_ != 0) {

@@ -6,6 +6,7 @@
 // granted after that is given back.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <map>
 #include <mutex>
@@ -18,7 +19,7 @@ namespace librettos::guest {
 
 class ControlRingPorts final : public PortAuthority {
   public:
-    ControlRingPorts();
+    explicit ControlRingPorts(std::chrono::milliseconds longest_wait = std::chrono::seconds(15));
 
     // One thread at a time. -ETIMEDOUT: no answer; -ECONNRESET: closed.
     int bind(Protocol protocol, std::uint16_t port) override;
@@ -47,6 +48,7 @@ class ControlRingPorts final : public PortAuthority {
     void take(lvif_device* device);
     void give_back(lvif_device* device);
 
+    std::chrono::milliseconds const longest_wait_;
     Descriptor wake_;
     std::mutex mutex_;
     std::condition_variable answered_;
