@@ -118,7 +118,6 @@ class ControlThread {
     TimePoint connect_at_{};
     Clock::duration wait_ = first_wait;
     TimePoint logged_at_{};
-    bool flush_holder_ = false;
     Source holder_source_{this, &ControlThread::handle_holder};
     Source api_source_{this, &ControlThread::handle_api};
     Source store_source_{this, &ControlThread::handle_store};
