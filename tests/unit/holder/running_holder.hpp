@@ -107,8 +107,7 @@ class RunningHolder {
     std::uint64_t generation() { return stats().engine_generation.load(); }
     pid_t engine() { return static_cast<pid_t>(stats().engine_pid.load()); }
     void await_generation(std::uint64_t number) {
-        await("engine " + std::to_string(number) + "; log:\n" + log(),
-              [&] { return generation() >= number && engine() > 0; });
+        await("engine " + std::to_string(number), [&] { return generation() >= number && engine() > 0; });
     }
 
     // True when a notification that holds `text` has come, now or before.
@@ -120,7 +119,7 @@ class RunningHolder {
         return notices_.find(text) != std::string::npos;
     }
     void await_notice(std::string const& text) {
-        await("notice " + text + "; log:\n" + log(), [&] { return notified(text); });
+        await("notice " + text, [&] { return notified(text); });
     }
     void forget_notices() {
         notified("");
@@ -138,10 +137,14 @@ class RunningHolder {
 
     // Like systemd, takes notifications all the while: an unread socket would fill and block the holder.
     void await(std::string const& what, std::function<bool()> const& condition) {
-        eventually(what, [&] {
-            notified("");
-            return condition();
-        });
+        try {
+            eventually(what, [&] {
+                notified("");
+                return condition();
+            });
+        } catch (std::runtime_error const& late) {
+            throw std::runtime_error(std::string(late.what()) + "; log:\n" + log());
+        }
     }
 
     // The holder's wait status.

@@ -56,7 +56,7 @@ class EchoWire {
 };
 
 void echo_over_deaths(std::string const& device, std::string const& interface) {
-    RunningHolder holder({.device = device});
+    RunningHolder holder({.engine = "traffic", .device = device});
     holder.await_notice("READY=1");
     shell("sysctl -qw net.ipv6.conf." + interface + ".disable_ipv6=1; ip link set " + interface + " up");
     std::uint8_t number = 0;
