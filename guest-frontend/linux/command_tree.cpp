@@ -95,13 +95,14 @@ std::vector<pid_t> children_of(pid_t process) {
     return children;
 }
 
-void signal_below(pid_t process, int signal, unsigned depth) {
+// Parents before their children: one that lives on would see its children die, and act on it.
+void add_descendants(pid_t process, unsigned depth, std::vector<pid_t>& found) {
     constexpr unsigned deepest = 64;
     for (pid_t const child : children_of(process)) {
+        found.push_back(child);
         if (depth < deepest) {
-            signal_below(child, signal, depth + 1);
+            add_descendants(child, depth + 1, found);
         }
-        kill(child, signal);
     }
 }
 
@@ -187,7 +188,11 @@ void CommandTree::forward(int signal) const {
 }
 
 void CommandTree::signal_all(int signal) const {
-    signal_below(getpid(), signal, 0);
+    std::vector<pid_t> descendants;
+    add_descendants(getpid(), 0, descendants);
+    for (pid_t const process : descendants) {
+        kill(process, signal);
+    }
 }
 
 }  // namespace librettos::guest
