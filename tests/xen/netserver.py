@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""librettos-netserver in dom0, with a wire: the peer is `wire0` in the namespace `wire`, the server's port `port0` beside it."""
+
+import json
+import shlex
+
+from machine import Failure
+
+WIRE4, SHARED4 = "10.9.0.1", "10.9.0.2"
+DEDICATED4 = "10.9.0.20"
+
+MAKE_WIRE = f"""
+ip netns add wire
+ip -n wire link set lo up
+ip link add wire0 netns wire type veth peer name port0
+sysctl -qw net.ipv6.conf.port0.disable_ipv6=1
+ip netns exec wire ethtool -K wire0 tx off tso off gso off gro off >/dev/null
+ip -n wire addr add {WIRE4}/24 dev wire0
+ip -n wire link set wire0 up
+ip link set port0 up
+"""
+
+CONFIGURATION = f"""
+hypervisor = "xen"
+[port]
+device = "net_af_packet0,iface=port0"
+memory_mib = 128
+buffers = 8192
+[network]
+ipv4 = "{SHARED4}/24"
+gateway4 = "{WIRE4}"
+[dedicated]
+ipv4 = ["{DEDICATED4}"]
+[attach]
+names = ["lr-*"]
+dedicated = ["lr-own*"]
+[paths]
+api_socket = "/run/librettos/control.sock"
+stats = "/run/librettos/stats"
+"""
+
+
+class NetServer:
+    """Started in dom0. One per machine."""
+
+    def __init__(self, machine):
+        self.machine, self._step = machine, None
+
+    def make_wire(self):
+        self.machine.run(MAKE_WIRE)
+        self.machine.put("netserver.toml", CONFIGURATION)
+
+    def start(self):
+        """Until it answers."""
+        self._step = self.machine.start_step(
+            "mkdir -p /run/librettos; echo $$ >/run/holder.pid; exec librettos-netserver --config /lab/netserver.toml")
+        try:
+            self.machine.wait_until("kill -0 $(cat /run/holder.pid) && librettosctl --json status", "librettos-netserver's answer",
+                                    timeout_s=90)
+        except Failure as failure:
+            raise Failure(f"{failure}\n{self.log()[-3000:]}") from None
+
+    def kill(self):
+        """kill -9 of holder and engine at the same time."""
+        self.machine.run("holder=$(cat /run/holder.pid); engine=$(pgrep -P $holder); kill -STOP $holder; kill -9 $engine $holder")
+        self._step.wait(30)
+
+    def kill_engine(self):
+        """kill -9 of the engine; returns when the next one answers."""
+        before = self.status()
+        self.machine.run(f"kill -9 {before['pid']}")
+        self.machine.wait_until(f"librettosctl --json status | grep -q '\"engine_generation\":{before['engine_generation'] + 1}'", "the next engine")
+
+    def clean_up(self):
+        """Ends the server, in order, and takes the wire away."""
+        if self._step is not None and self._step.status is None:
+            self.machine.run("kill $(cat /run/holder.pid)")
+            self._step.wait(60)
+        self.machine.run("ip netns del wire")
+
+    def log(self):
+        return self._step.output if self._step else ""
+
+    def ctl(self, *words):
+        """`result` of librettosctl --json."""
+        said = self.machine.run(f"librettosctl --json {' '.join(shlex.quote(str(word)) for word in words)} || true")
+        try:
+            reply = json.loads(said)
+        except json.JSONDecodeError:
+            raise Failure(f"librettosctl {words}: {said}\n{self.log()[-2000:]}") from None
+        if not reply["ok"]:
+            raise Failure(f"librettosctl {words}: {reply['error']['message']}")
+        return reply["result"]
+
+    def status(self):
+        return self.ctl("status")
+
+    def guest(self, name):
+        """What `guests` says about it, or None."""
+        return next((guest for guest in self.ctl("guests") if guest["name"] == name), None)
+
+    def port(self, port, protocol="tcp"):
+        """What `ports who` says about it."""
+        return next((entry for entry in self.ctl("ports", "who", port) if entry["protocol"] == protocol), None)
+
+    def on_the_wire(self, command, *, timeout_s=60, check=True):
+        """Output of a command of the peer."""
+        return self.machine.run(f"ip netns exec wire {command}", timeout_s=timeout_s, check=check)

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The network server in dom0 and librettos-guest in domUs that share one IP address, on both kinds of hypervisor."""
+
+import case
+from domu import DomU, pvh_obstacle
+from netserver import SHARED4, NetServer
+
+FILE_BYTES = 3_000_000
+NGINX = """
+mkdir -p /www /var/log/nginx /var/lib/nginx
+head -c %d /dev/urandom >/www/file
+echo "nginx in $(hostname)" >/www/index.html
+cat >/tmp/nginx.conf <<'END'
+daemon off; worker_processes 1; user root; pid /tmp/nginx.pid; error_log stderr;
+events { worker_connections 64; }
+http { access_log off; default_type text/plain; server { listen 80; root /www; } }
+END
+exec librettos-guest run --name lr-web -- nginx -e stderr -c /tmp/nginx.conf
+""" % FILE_BYTES
+REDIS = "exec librettos-guest run --name lr-cache -- redis-server --port 6379 --bind 0.0.0.0 --protected-mode no --save ''"
+HTTPD = """
+mkdir -p /srv && echo "httpd in $(hostname)" >/srv/index.html
+exec librettos-guest run --name lr-files -- httpd -f -p 8080 -h /srv
+"""
+
+
+class SharedAddress:
+    """The tests; the classes below say on which hypervisor. Three guests live as long as the class."""
+
+    programs = ("librettos-netserver", "librettosctl", "librettos-guest")
+    authority = ""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.server = NetServer(cls.machine)
+        cls.server.make_wire()
+        cls.addClassCleanup(cls.server.clean_up)
+        cls.server.start()
+        cls.guests = {}
+        cls.no_pvh = pvh_obstacle(cls.machine)
+        third = "pv" if cls.no_pvh else "pvh"
+        for name, kind, program in (("lr-web", "pv", NGINX), ("lr-cache", "pv", REDIS), ("lr-files", third, HTTPD)):
+            cls.add_guest(name, kind, program)
+        for port in (80, 6379, 8080):
+            cls.wait_for_tcp(port)
+        cls.sha256 = cls.guests["lr-web"].run("sha256sum /www/file").split()[0]
+
+    @classmethod
+    def add_guest(cls, name, kind, program):
+        guest = DomU(cls.machine, name, kind=kind)
+        cls.addClassCleanup(guest.destroy)
+        guest.start()
+        guest.program = guest.start_step(program, timeout_s=3600)
+        cls.guests[name] = guest
+        return guest
+
+    @classmethod
+    def wait_for_tcp(cls, port):
+        cls.machine.wait_until(f"ip netns exec wire python3 -c 'import socket; socket.create_connection((\"{SHARED4}\", {port}), 2)'",
+                               f"something that listens on {SHARED4} port {port}", timeout_s=90)
+
+    def fetch(self, rate=""):
+        """A step that downloads lr-web's file, at a limited rate if one is given."""
+        limit = f"--limit-rate {rate}" if rate else ""
+        return self.machine.start_step(f"rm -f /tmp/file; ip netns exec wire curl -sS --fail {limit} -o /tmp/file http://{SHARED4}/file")
+
+    def check_file(self, step):
+        self.assertEqual(step.wait(180), 0, step.output)
+        self.assertEqual(self.machine.run("sha256sum /tmp/file").split()[0], self.sha256)
+
+    def wait_for_bytes(self, count):
+        self.machine.wait_until(f"[ $(stat -c %s /tmp/file) -ge {count} ]", f"{count} bytes of the download")
+
+    def test_authority(self):
+        self.assertEqual(self.server.status()["portmap_authority"], self.authority)
+
+    def test_one_address(self):
+        self.assertEqual(self.server.on_the_wire(f"curl -sS --fail http://{SHARED4}/"), "nginx in lr-web\n")
+        self.assertEqual(self.server.on_the_wire(f"curl -sS --fail http://{SHARED4}:8080/"), "httpd in lr-files\n")
+        self.assertEqual(self.server.on_the_wire(f"redis-cli -h {SHARED4} set key value"), "OK\n")
+        self.assertEqual(self.server.on_the_wire(f"redis-cli -h {SHARED4} get key"), "value\n")
+
+    def test_one_of_them_is_pvh(self):
+        if self.no_pvh:
+            self.skipTest(self.no_pvh)
+        self.assertEqual(self.guests["lr-files"].run("cat /sys/hypervisor/guest_type"), "PVH\n")
+        self.assertEqual(self.server.guest("lr-files")["state"], "connected")
+
+    def test_ports_have_owners(self):
+        for port, name in ((80, "lr-web"), (6379, "lr-cache"), (8080, "lr-files")):
+            entry = self.server.port(port)
+            self.assertEqual((entry["state"], entry["owner"], entry["domain"]), ("bound", name, self.guests[name].domid))
+
+    def test_port_of_another(self):
+        said = self.guests["lr-cache"].run("librettos-guest run --name lr-cache -- httpd -f -p 80 -h / 2>&1; true")
+        self.assertEqual(self.server.port(80)["owner"], "lr-web", said)
+
+    def test_content(self):
+        self.check_file(self.fetch())
+
+    def test_engine_killed_in_a_download(self):
+        step = self.fetch("150k")
+        self.wait_for_bytes(300_000)
+        self.server.kill_engine()
+        self.check_file(step)
+
+    def test_everything_killed_in_a_download(self):
+        before = self.server.status()["resources"]["mappings"]
+        step = self.fetch("150k")
+        self.wait_for_bytes(300_000)
+        self.server.kill()
+        self.server.start()
+        self.check_file(step)
+        self.assertEqual(self.server.status()["resources"]["mappings"], before)
+        self.assertEqual(self.server.port(6379)["owner"], "lr-cache")
+
+    # --- ends
+
+    def held(self):
+        """What the server and dom0 hold for guests: numbers that have to come back to what they were."""
+        resources = self.server.status()["resources"]
+        domid = self.guests["lr-cache"].domid
+        counted = self.machine.run(f"""
+            /usr/lib/xen-4.17/bin/lsevtchn 0 | wc -l
+            /usr/lib/xen-4.17/bin/lsevtchn {domid} | wc -l
+            xenstore-ls /local/domain/0/backend | wc -l
+            xenstore-ls /local/domain/{domid} | wc -l
+            ls /proc/$(pgrep -P $(cat /run/holder.pid))/fd | wc -l
+            grep -c gntdev /proc/$(pgrep -P $(cat /run/holder.pid))/maps || true""").split()
+        names = ("channels of dom0", "channels of the guest", "store nodes of dom0", "store nodes of the guest", "descriptors", "maps")
+        return {**resources, **dict(zip(names, map(int, counted)))}
+
+    def cycle(self, name, count):
+        """Detaches and attaches a guest so many times, each time until it is connected."""
+        self.machine.run(f"""
+            for i in $(seq {count}); do
+                librettosctl detach {name} >/dev/null || exit
+                librettosctl attach {name} >/dev/null || exit
+                for j in $(seq 600); do
+                    librettosctl --json guest {name} | grep -q '"state":"connected"' && continue 2
+                    sleep 0.05
+                done
+                echo "not connected again in cycle $i"; librettosctl guest {name}; exit 1
+            done""", timeout_s=1200)
+
+    def test_zero_growth(self):
+        """200 times attached and detached."""
+        self.cycle("lr-cache", 5)
+        before = self.held()
+        self.cycle("lr-cache", 200)
+        self.assertEqual(self.held(), before)
+        self.wait_for_tcp(6379)
+
+    def test_destroyed_in_mid_traffic(self):
+        before = self.held()
+        victim = self.add_guest("lr-victim", "pv", NGINX.replace("--name lr-web", "--name lr-victim").replace("listen 80;", "listen 81;"))
+        self.wait_for_tcp(81)
+        domid = victim.domid
+        step = self.machine.start_step(f"ip netns exec wire curl -sS --max-time 60 --limit-rate 100k -o /tmp/victim http://{SHARED4}:81/file")
+        self.machine.wait_until("[ $(stat -c %s /tmp/victim) -ge 200000 ]", "traffic of the victim")
+        victim.destroy()
+        self.assertEqual(self.server.port(81)["state"], "quarantined")
+        self.eventually(lambda: self.server.guest("lr-victim") is None, "the server to let go of it")
+        self.eventually(lambda: str(domid) not in {line.split()[-5] for line in self.machine.run("xl list").splitlines()[1:]},
+                        "the domain to be gone, not a zombie that somebody still maps")
+        self.assertFalse(self.machine.status_of(f"xenstore-exists /local/domain/0/backend/lvif/{domid}") == 0)
+        self.eventually(lambda: self.held() == before, "everything to be given back")
+        self.assertEqual(self.server.on_the_wire(f"curl -sS --fail http://{SHARED4}/"), "nginx in lr-web\n")
+        self.assertNotEqual(step.wait(120), 0, "a download from a destroyed domain cannot succeed")
+
+    def test_store_garbage(self):
+        """A guest with rights of its own over its directory writes what it likes; others do not notice."""
+        generation = self.server.status()["engine_generation"]
+        hostile = self.add_guest("lr-hostile", "pv", "true")
+        self.eventually(lambda: self.server.guest("lr-hostile"), "its device")
+        hostile.run("""
+            device=device/lvif/$(xenstore-list device/lvif | head -n 1)
+            say() { xenstore-write $device/$1 "$2"; }
+            offer() { say queues 1; say ring-bytes 65536; say queue-0/event 9; say control-event 8
+                for ring in control-to-server control-to-guest queue-0/tx-ring queue-0/rx-ring; do say $ring $1; done; say state 3; sleep 0.2; say state 1; }
+            for value in 4294967296 -1 "" 0x10 99999999999999999999 ' 1' '1 ' 1e3 ../../0; do
+                for key in queues ring-bytes control-to-server control-event queue-0/tx-ring queue-0/event state; do say $key "$value"; done
+                say state 3
+                for state in 1 2 4 5 6 7 77; do say state $state; done
+            done
+            for grant in 0 1 8 500 65535 4294967295; do offer $grant; done
+            for i in $(seq 300); do say state $((i % 7)); done""", timeout_s=180)
+        self.assertEqual(self.server.on_the_wire(f"curl -sS --fail http://{SHARED4}/"), "nginx in lr-web\n")
+        self.assertNotEqual(self.server.guest("lr-hostile")["state"], "connected")
+        self.assertEqual(self.server.status()["engine_generation"], generation)
+
+
+class OnStockXen(SharedAddress, case.XenTest):
+    """The server is the portmap's authority."""
+
+    hypervisor, authority = "stock", "server"
+
+
+class OnPatchedXen(SharedAddress, case.XenTest):
+    """The hypervisor is."""
+
+    hypervisor, authority = "patched", "hypervisor"
