@@ -113,7 +113,7 @@ class DataThread {
     // wire_path.cpp
     bool from_wire();
     void judge_wire_burst(std::span<rte_mbuf* const> buffers);
-    GuestQueue* plain_frame_queue(rte_mbuf const& buffer) const;
+    Slot plain_frame_slot(rte_mbuf const& buffer) const;
     void judge_by_all_rules(rte_mbuf& buffer);
     void judge_by_all_rules(Frame& frame);
     static Frame received(rte_mbuf& buffer);

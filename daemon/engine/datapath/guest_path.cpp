@@ -244,6 +244,10 @@ void DataThread::segments_to_wire(Guest& from, Frame const& frame) {
 // ---- to guests ----
 
 void DataThread::to_guest(Slot slot, Frame& frame) {
+    if (GuestQueue* const queue = sole_queues_[slot]; queue != nullptr) {
+        to_queue(*queue, frame);
+        return;
+    }
     Guest* const guest = guests_[slot];
     if (guest == nullptr) {
         counters_.add(slot, Counter::drop_guest_gone);

@@ -60,27 +60,28 @@ bool DataThread::from_wire() {
 // fetched; whom it is for is found, and the place in that ring fetched; it is copied there.
 void DataThread::judge_wire_burst(std::span<rte_mbuf* const> buffers) {
     constexpr std::size_t lead = 16;
-    std::array<GuestQueue*, lead> queues;
+    std::array<Slot, lead> slots;
     std::size_t const count = buffers.size();
     std::uint64_t bytes = 0;
     for (std::size_t i = 0; i < std::min(lead, count); ++i) {
         rte_prefetch0(rte_pktmbuf_mtod(buffers[i], void*));
     }
     for (std::size_t i = 0; i < count + lead; ++i) {
-        if (i >= lead && i - lead < count && queues[i % lead] != nullptr) {
+        if (i >= lead && i - lead < count && slots[i % lead] != wire_slot) {
             Frame frame = received(*buffers[i - lead]);
-            to_queue(*queues[i % lead], frame);
+            to_guest(slots[i % lead], frame);
         }
         if (i + lead < count) {
             rte_prefetch0(rte_pktmbuf_mtod(buffers[i + lead], void*));
         }
         if (i < count) {
             bytes += buffers[i]->pkt_len;
-            queues[i % lead] = plain_frame_queue(*buffers[i]);
-            if (queues[i % lead] != nullptr) {
-                queues[i % lead]->to_guest.prefetch();
-            } else {
+            Slot const slot = plain_frame_slot(*buffers[i]);
+            slots[i % lead] = slot;
+            if (slot == wire_slot) {
                 judge_by_all_rules(*buffers[i]);
+            } else if (GuestQueue const* const queue = sole_queues_[slot]; queue != nullptr) {
+                queue->to_guest.prefetch();
             }
         }
     }
@@ -88,13 +89,13 @@ void DataThread::judge_wire_burst(std::span<rte_mbuf* const> buffers) {
     counters_.add(wire_slot, Counter::wire_rx_bytes, bytes);
 }
 
-// Where a frame of the common kind goes, to a guest with one queue that is ours; nullptr: the complete rules decide.
-GuestQueue* DataThread::plain_frame_queue(rte_mbuf const& buffer) const {
+// Whom a frame of the common kind is for; wire_slot: the complete rules decide.
+Slot DataThread::plain_frame_slot(rte_mbuf const& buffer) const {
     if (buffer.nb_segs != 1) {
-        return nullptr;
+        return wire_slot;
     }
-    return sole_queues_[fast_path::from_wire(
-        directory_, {rte_pktmbuf_mtod(&buffer, std::uint8_t const*), buffer.data_len}, buffer.pkt_len)];
+    return fast_path::from_wire(directory_, {rte_pktmbuf_mtod(&buffer, std::uint8_t const*), buffer.data_len},
+                                buffer.pkt_len);
 }
 
 DataThread::Frame DataThread::received(rte_mbuf& buffer) {
