@@ -12,6 +12,7 @@
 
 #include "drivers/hypervisor/server_ports.hpp"
 #include "portmap/reader.hpp"
+#include "tests/unit/errno_of.hpp"
 #include "tests/unit/local/hypervisord_process.hpp"
 
 #pragma GCC diagnostic push
@@ -22,16 +23,6 @@
 namespace librettos::test {
 
 namespace {
-
-template <typename F>
-int error_of(F f) {
-    try {
-        f();
-    } catch (std::system_error const& error) {
-        return error.code().value();
-    }
-    return 0;
-}
 
 bool is_readable(int fd) {
     pollfd readable{fd, POLLIN, 0};
@@ -53,8 +44,8 @@ TEST_F(LocalSeam, SaysWhatItIs) {
     EXPECT_EQ(hypervisor_.self(), DomId{0});
     EXPECT_EQ(hypervisor_.name(), "local");
     EXPECT_EQ(hypervisor_.portmap_authority(), "hypervisor");
-    EXPECT_EQ(error_of([&] { LocalHypervisor{process_.socket()}; }), EBUSY);
-    EXPECT_EQ(error_of([&] { LocalHypervisor{process_.directory() + "/none"}; }), ENOENT);
+    EXPECT_EQ(errno_of([&] { LocalHypervisor{process_.socket()}; }), EBUSY);
+    EXPECT_EQ(errno_of([&] { LocalHypervisor{process_.directory() + "/none"}; }), ENOENT);
 }
 
 // The server's own portmap, in the store of a real hypervisord that outlives the servers.
@@ -99,7 +90,7 @@ TEST_F(LocalSeam, Store) {
     EXPECT_EQ(hypervisor_.read(home_ + "/device/lvif/0/backend-id"), "0");
     hypervisor_.remove(home_ + "/device");
     hypervisor_.remove(home_ + "/device");
-    EXPECT_EQ(error_of([&] { hypervisor_.write("/local/domain/999/x", ""); }), ENOENT);
+    EXPECT_EQ(errno_of([&] { hypervisor_.write("/local/domain/999/x", ""); }), ENOENT);
     EXPECT_TRUE(hypervisor_.domain_exists(domain_));
     EXPECT_TRUE(hypervisor_.domain_exists(DomId{0}));
     EXPECT_FALSE(hypervisor_.domain_exists(DomId{999}));
@@ -131,7 +122,7 @@ TEST_F(LocalSeam, WatchEvents) {
     hypervisor_.unwatch("/local/domain");
     process_.stop(SIGKILL);
     ASSERT_TRUE(is_readable(hypervisor_.watch_fd()));
-    EXPECT_EQ(error_of([&] { (void)hypervisor_.take_watch_events(); }), ECONNRESET);
+    EXPECT_EQ(errno_of([&] { (void)hypervisor_.take_watch_events(); }), ECONNRESET);
 }
 
 TEST_F(LocalSeam, MappingAndChannelLiveAsLongAsTheirObjects) {
@@ -141,9 +132,9 @@ TEST_F(LocalSeam, MappingAndChannelLiveAsLongAsTheirObjects) {
     std::uint32_t port = 0;
     ASSERT_EQ(lvif_hv_share(guest_, pages, size, 0, &region), 0);
     ASSERT_EQ(lvif_hv_event_allocate(guest_, 0, &port), 0);
-    EXPECT_EQ(error_of([&] { (void)hypervisor_.map(domain_, RegionRef{region + 1}, size, std::nullopt); }), ENOENT);
-    EXPECT_EQ(error_of([&] { (void)hypervisor_.map(domain_, RegionRef{region}, size / 2, std::nullopt); }), EINVAL);
-    EXPECT_EQ(error_of([&] { (void)hypervisor_.bind_event(domain_, EventPort{port + 1}); }), ENOENT);
+    EXPECT_EQ(errno_of([&] { (void)hypervisor_.map(domain_, RegionRef{region + 1}, size, std::nullopt); }), ENOENT);
+    EXPECT_EQ(errno_of([&] { (void)hypervisor_.map(domain_, RegionRef{region}, size / 2, std::nullopt); }), EINVAL);
+    EXPECT_EQ(errno_of([&] { (void)hypervisor_.bind_event(domain_, EventPort{port + 1}); }), ENOENT);
     {
         auto const channel = hypervisor_.bind_event(domain_, EventPort{port});
         auto const mapping = hypervisor_.map(domain_, RegionRef{region}, size, LifeSign{100, channel->local_port()});
@@ -177,8 +168,8 @@ TEST_F(LocalSeam, Portmap) {
     EXPECT_EQ(lvif_hv_port_bind(guest_, IPPROTO_TCP, 81, &port), -EDQUOT);
     hypervisor_.reserve_ports(IPPROTO_UDP, 53, 1, true);
     EXPECT_EQ(read_port(portmap, IPPROTO_UDP, 53).state(), LVIF_PORT_RESERVED);
-    EXPECT_EQ(error_of([&] { hypervisor_.reserve_ports(IPPROTO_TCP, 80, 1, true); }), EADDRINUSE);
-    EXPECT_EQ(error_of([&] { hypervisor_.set_port_limit(DomId{999}, 1); }), ENOENT);
+    EXPECT_EQ(errno_of([&] { hypervisor_.reserve_ports(IPPROTO_TCP, 80, 1, true); }), EADDRINUSE);
+    EXPECT_EQ(errno_of([&] { hypervisor_.set_port_limit(DomId{999}, 1); }), ENOENT);
 }
 
 TEST_F(LocalSeam, EnvironmentOfTheFrontendLibrary) {

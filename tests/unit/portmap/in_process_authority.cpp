@@ -3,16 +3,15 @@
 #include <cerrno>
 #include <map>
 #include <random>
-#include <stdexcept>
 
 #include "portmap/authority.hpp"
-#include "tests/unit/portmap/conformance.hpp"
+#include "tests/unit/portmap/authority_in_test.hpp"
 
 namespace librettos::test {
 
 namespace {
 
-class InProcessAuthority final : public AuthorityUnderTest {
+class InProcessAuthority final : public AuthorityInTest {
   public:
     explicit InProcessAuthority(std::chrono::seconds quarantine)
         : authority_{*table_, settings(quarantine), random()} {}
@@ -42,16 +41,8 @@ class InProcessAuthority final : public AuthorityUnderTest {
         answer = {a.entry, a.age_s, a.quarantine_left_s, a.owner_ports, a.owner_limit, a.owner_name};
         return status;
     }
-    bool checks_privileges() const override { return false; }
-    int set_limit_as(Guest, DomId, std::uint32_t) override { return no_privileges(); }
-    int reserve_as(Guest, std::uint8_t, std::uint16_t, std::uint16_t) override { return no_privileges(); }
-    int query_as(Guest, std::uint8_t, std::uint16_t) override { return no_privileges(); }
-    int map_as(Guest) override { return no_privileges(); }
-    int bind_as_control(std::uint8_t, std::uint16_t) override { return no_privileges(); }
     lvif_portmap const& table() override { return *table_; }
-    bool server_can_write() override { return no_privileges() == 0; }
     void pass(std::chrono::milliseconds time) override { now_ += time; }
-    bool has_test_clock() const override { return true; }
 
   private:
     static PortmapAuthority::Settings settings(std::chrono::seconds quarantine) {
@@ -62,8 +53,6 @@ class InProcessAuthority final : public AuthorityUnderTest {
     static PortmapAuthority::Random random() {
         return [device = std::make_shared<std::random_device>()] { return (*device)(); };
     }
-    static int no_privileges() { throw std::logic_error{"checks_privileges() is false"}; }
-
     std::unique_ptr<lvif_portmap> table_ = std::make_unique<lvif_portmap>();
     PortmapAuthority authority_;
     PortmapAuthority::Time now_{1'000'000};

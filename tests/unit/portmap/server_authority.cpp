@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The server's own portmap under the conformance suite: as one server, and as a row of servers that are killed.
 #include <memory>
-#include <stdexcept>
 
 #include "drivers/hypervisor/xen/server_portmap.hpp"
-#include "tests/unit/portmap/conformance.hpp"
+#include "tests/unit/errno_of.hpp"
+#include "tests/unit/portmap/authority_in_test.hpp"
 #include "tests/unit/portmap/memory_store.hpp"
 
 namespace librettos::test {
@@ -12,7 +12,7 @@ namespace librettos::test {
 namespace {
 
 // What an engine does around its portmap: it tells of domains and sets their limits.
-class ServerAuthority final : public AuthorityUnderTest {
+class ServerAuthority final : public AuthorityInTest {
   public:
     // `mortal`: the server is killed before each change but a bind, and another goes on from the store.
     ServerAuthority(std::chrono::seconds quarantine, bool mortal) : mortal_{mortal} {
@@ -48,31 +48,23 @@ class ServerAuthority final : public AuthorityUnderTest {
     }
     int set_limit(DomId domain, std::uint32_t ports) override {
         die();
-        int const status = error_of([&] { server_->set_limit(domain, ports); });
+        int const status = -errno_of([&] { server_->set_limit(domain, ports); });
         if (status == 0)
             guests_.at(domain).limit = ports;
         return status;
     }
     int reserve(std::uint8_t protocol, std::uint16_t first, std::uint16_t count, bool on) override {
         die();
-        return error_of([&] { server_->reserve(protocol, first, count, on); });
+        return -errno_of([&] { server_->reserve(protocol, first, count, on); });
     }
     int query(std::uint8_t protocol, std::uint16_t port, QueryAnswer& answer) override {
         PortInfo info;
-        int const status = error_of([&] { info = server_->query(protocol, port); });
+        int const status = -errno_of([&] { info = server_->query(protocol, port); });
         answer = {info.entry, info.age_s, info.quarantine_left_s, info.owner_ports, info.owner_limit, info.owner_name};
         return status;
     }
-    bool checks_privileges() const override { return false; }
-    int set_limit_as(Guest, DomId, std::uint32_t) override { return no_privileges(); }
-    int reserve_as(Guest, std::uint8_t, std::uint16_t, std::uint16_t) override { return no_privileges(); }
-    int query_as(Guest, std::uint8_t, std::uint16_t) override { return no_privileges(); }
-    int map_as(Guest) override { return no_privileges(); }
-    int bind_as_control(std::uint8_t, std::uint16_t) override { return no_privileges(); }
     lvif_portmap const& table() override { return server_->table(); }
-    bool server_can_write() override { return no_privileges() == 0; }
     void pass(std::chrono::milliseconds time) override { now_ += time; }
-    bool has_test_clock() const override { return true; }
 
   private:
     struct Known {
@@ -80,17 +72,6 @@ class ServerAuthority final : public AuthorityUnderTest {
         std::uint32_t limit;
     };
 
-    static int no_privileges() { throw std::logic_error{"checks_privileges() is false"}; }
-
-    template <typename F>
-    static int error_of(F f) {
-        try {
-            f();
-        } catch (std::system_error const& error) {
-            return -error.code().value();
-        }
-        return 0;
-    }
     void start() {
         server_.reset();
         server_ = std::make_unique<ServerPortmap>(std::make_unique<MemoryStore>(store_), DomId{0}, settings_,

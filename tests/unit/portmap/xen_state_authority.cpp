@@ -5,16 +5,15 @@
 #include <cstring>
 #include <limits>
 #include <random>
-#include <stdexcept>
 
-#include "tests/unit/portmap/conformance.hpp"
+#include "tests/unit/portmap/authority_in_test.hpp"
 #include "tests/unit/portmap/xen_state.hpp"
 
 namespace librettos::test {
 
 namespace {
 
-class XenStateAuthority final : public AuthorityUnderTest {
+class XenStateAuthority final : public AuthorityInTest {
   public:
     explicit XenStateAuthority(std::chrono::seconds quarantine) {
         xen_random = [device = std::make_shared<std::random_device>()] { return (*device)(); };
@@ -55,24 +54,14 @@ class XenStateAuthority final : public AuthorityUnderTest {
                   query.owner_ports, query.owner_limit, query.owner_name};
         return status;
     }
-    bool checks_privileges() const override { return false; }
-    int set_limit_as(Guest, DomId, std::uint32_t) override { return no_privileges(); }
-    int reserve_as(Guest, std::uint8_t, std::uint16_t, std::uint16_t) override { return no_privileges(); }
-    int query_as(Guest, std::uint8_t, std::uint16_t) override { return no_privileges(); }
-    int map_as(Guest) override { return no_privileges(); }
-    int bind_as_control(std::uint8_t, std::uint16_t) override { return no_privileges(); }
     lvif_portmap const& table() override { return state_->table(); }
-    bool server_can_write() override { return no_privileges() == 0; }
     void pass(std::chrono::milliseconds time) override { now_ms_ += static_cast<std::uint64_t>(time.count()); }
-    bool has_test_clock() const override { return true; }
 
   private:
     portmap_state* ready() {
         state_->expire(now_ms_, 3);
         return state_->get();
     }
-    static int no_privileges() { throw std::logic_error{"checks_privileges() is false"}; }
-
     std::unique_ptr<XenState> state_;
     std::uint64_t now_ms_ = 1'000'000;
     std::uint16_t last_domain_ = 0;

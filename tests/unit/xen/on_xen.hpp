@@ -5,9 +5,9 @@
 #include <gtest/gtest.h>
 
 #include <memory>
-#include <system_error>
 
 #include "drivers/hypervisor/xen/xen_hypervisor.hpp"
+#include "tests/unit/errno_of.hpp"
 #include "tests/unit/xen/fake_xen.hpp"
 #include "tests/unit/xen/xen_guest.hpp"
 
@@ -36,16 +36,5 @@ class OnXen : public testing::Test {
 
     FakeXen& xen = FakeXen::machine();
 };
-
-// The errno with which this fails; 0 when it does not.
-template <typename Action>
-int errno_of(Action action) {
-    try {
-        action();
-    } catch (std::system_error const& error) {
-        return error.code().value();
-    }
-    return 0;
-}
 
 }  // namespace librettos::test
