@@ -7,7 +7,7 @@ JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
 as_root := $(if $(filter 0,$(shell id -u)),,sudo)
 launcher := $(if $(shell command -v ccache),-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
-ctest := ctest --output-on-failure --no-tests=error
+ctest := python3 -B tests/run_tests.py --output-on-failure --no-tests=error
 configure = cmake --log-level=NOTICE --preset
 
 release: ## build everything into build/release (the default)
