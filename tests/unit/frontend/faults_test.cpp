@@ -73,8 +73,9 @@ class Chance {
         auto const state = server_.state();
         if (state.size() != 1 || state < "1" || state > "6")
             server_.detach("state was garbled");
-        // A connection that only one side still has is the server's to end.
-        if (guest_.phase != LVIF_PHASE_CONNECTED || !server_.connected())
+        // A connection that only one side still has is the server's to end; so is one on pages of which the other side
+        // has let go, where a garbled state made the server miss that.
+        if (guest_.phase != LVIF_PHASE_CONNECTED || !server_.connected() || !lvif_server_alive(guest_.device))
             server_.detach("recovered");
     }
 
