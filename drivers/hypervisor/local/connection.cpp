@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -13,6 +14,7 @@ namespace librettos {
 
 namespace {
 
+constexpr std::size_t reply_fds_max = 2;
 constexpr std::size_t fds_max = 253;  // SCM_MAX_FD of the kernel: a packet never brings more, so none is lost unseen
 
 // Descriptors that the kernel put into the control data of a packet.
@@ -75,22 +77,23 @@ bool Connection::send(Request const& request, Reply reply) {
     std::copy(reply.result.begin(), reply.result.end(), std::begin(header.argument));
 
     std::array<iovec, 2> bytes{{{&header, sizeof(header)}, {reply.payload.data(), reply.payload.size()}}};
-    alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(2 * sizeof(int))> control{};
+    alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(reply_fds_max * sizeof(int))> control{};
     msghdr message{};
     message.msg_iov = bytes.data();
     message.msg_iovlen = bytes.size();
     if (!reply.fds.empty()) {
-        std::size_t const size = reply.fds.size() * sizeof(int);
+        std::array<int, reply_fds_max> numbers{};
+        std::size_t const count = std::min(reply.fds.size(), numbers.size());
+        for (std::size_t i = 0; i < count; i++)
+            numbers[i] = reply.fds[i].get();
+        std::size_t const size = count * sizeof(int);
         message.msg_control = control.data();
         message.msg_controllen = CMSG_SPACE(size);
         cmsghdr* c = CMSG_FIRSTHDR(&message);
         c->cmsg_level = SOL_SOCKET;
         c->cmsg_type = SCM_RIGHTS;
         c->cmsg_len = CMSG_LEN(size);
-        for (std::size_t i = 0; i < reply.fds.size(); i++) {
-            int const fd = reply.fds[i].get();
-            std::memcpy(CMSG_DATA(c) + i * sizeof(int), &fd, sizeof(fd));
-        }
+        std::memcpy(CMSG_DATA(c), numbers.data(), size);
     }
     // A client reads each reply before its next request, so there is always room for one.
     return ::sendmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
