@@ -9,7 +9,7 @@ cannot() {
     exit 77
 }
 
-# stage NAME KEY FUNCTION: runs the function unless it has been run for this key.
+# stage NAME KEY FUNCTION [OBSTACLE]: runs the function unless it has been run for this key. OBSTACLE: its failure is not ours, and means this.
 stage() {
     local name=$1 key=$2 function=$3 started=$SECONDS status
     if [[ -f $work/$name.key && $(<"$work/$name.key") == "$key" ]]; then
@@ -23,6 +23,7 @@ stage() {
     set -e
     if [[ $status -ne 0 ]]; then
         tail -n 20 "$work/$name.log" >&2
+        [[ -z ${4:-} ]] || cannot "$4; what apt says is in $work/$name.log"
         say "the preparation of $name failed; all of it is in $work/$name.log"
         exit 1
     fi

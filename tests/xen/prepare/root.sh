@@ -9,7 +9,7 @@ root_packages=(
 dom0_modules=(
     xen-evtchn xen-gntdev xen-gntalloc xen-privcmd xenfs xen-blkback xen-netback xen-pciback
     tun tap bridge veth macvlan loop igb igbvf e1000e uio uio_pci_generic vfio vfio-pci msr
-    nf_tables nft_ct nft_chain_nat xdp_diag xsk_diag unix_diag tcp_diag udp_diag inet_diag
+    nf_tables nft_ct nft_chain_nat unix_diag tcp_diag udp_diag inet_diag
 )
 boot_modules=(virtio_pci virtio_blk ext4 9pnet_virtio 9p)
 
@@ -25,7 +25,7 @@ make_root() {
     mkdir -p "$work/boot" "$work/unpacked" "$work/debs"
     mmdebstrap --mode=root --variant=essential --format=directory --include="$(IFS=,; echo "${root_packages[*]}")" \
         --aptopt="$work/apt/acquire.conf" --skip=cleanup/apt/lists \
-        --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
+        --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
         "$(. /etc/os-release && printf '%s' "$VERSION_CODENAME")" "$work/root" "$work/apt/release.list"
     make_boot
     add_modules

@@ -23,10 +23,9 @@ free_mib=$(df --output=avail -BM "$work" | tail -n 1 | tr -dc 0-9)
 exec 9>"$work/lock"
 flock 9
 lab_apt_options
-stage suites "$(cat "$here/prepare/suites.sh" <(date +%G-%V) | digest)" write_sources
-stage host "$(cat "$here/prepare/host.sh" | digest)" host_packages
+stage suites "$(cat "$here/prepare/suites.sh" <(date +%G-%V) | digest)" write_sources "no package lists of Debian's mirror"
+stage host "$(cat "$here/prepare/host.sh" | digest)" host_packages "the packages that prepare/host.sh names cannot be installed"
+[[ ${2:-} != patched ]] || start_hypervisor
 stage root "$(cat "$here/prepare/root.sh" <(root_versions) | digest)" make_root
 stage images "$(cat "$work/root.key" "$here"/prepare/{images.sh,libraries.py} "$here"/dom0/*.sh "$here"/domu/*.sh | digest)" make_images
-if [[ ${2:-} == patched ]]; then
-    prepare_hypervisor
-fi
+[[ ${2:-} != patched ]] || finish_hypervisor
