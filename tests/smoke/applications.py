@@ -9,22 +9,26 @@ import time
 
 import lab
 
+ECHO_PORT = 7007
 
-def nginx(directory, ports=(80,), name="nginx"):
-    """The command of an nginx that serves directory/www on these ports, IPv4 and IPv6."""
-    root = directory / "www"
-    root.mkdir(exist_ok=True)
+
+def nginx(directory, ports=(80,), name="nginx", file_bytes=0):
+    """The command of an nginx that serves directory/www on these ports, IPv4 and IPv6; `file_bytes`: of random content, as www/file."""
     listens = "".join(f"listen {port}; listen [::]:{port}; " for port in ports)
     temporary = " ".join(f"{kind}_temp_path {directory}/{name}-{kind};"
                          for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-    path = directory / f"{name}.conf"
-    path.write_text(f"""\
+    # It makes what it needs: not every guest sees our files.
+    return ["sh", "-ec", f"""\
+mkdir -p {directory}/www
+{f"head -c {file_bytes} /dev/urandom >{directory}/www/file" if file_bytes else ""}
+cat >{directory}/{name}.conf <<'END'
 daemon off; worker_processes 1; user root; pid {directory}/{name}.pid; error_log stderr;
 events {{ worker_connections 256; }}
 http {{ access_log off; default_type text/plain; {temporary}
-    server {{ {listens} root {root}; }} }}
-""")
-    return ["nginx", "-e", "stderr", "-c", str(path)]
+    server {{ {listens} root {directory}/www; }} }}
+END
+exec nginx -e stderr -c {directory}/{name}.conf
+"""]
 
 
 def redis(port=6379):
@@ -32,8 +36,19 @@ def redis(port=6379):
     return ["redis-server", "--port", str(port), "--bind", "0.0.0.0", "--protected-mode", "no", "--save", ""]
 
 
+def echo(laboratory):
+    """The command of a server that sends back what comes to ECHO_PORT, by UDP and TCP."""
+    return [laboratory.guest_program("smoke_echo"), str(ECHO_PORT)]
+
+
+def sha256_of_file(laboratory, guest):
+    """Of the file that the guest's nginx serves."""
+    return laboratory.guests[guest].run(["sha256sum", f"{laboratory.directory}/www/file"]).split()[0]
+
+
 def random_file(path, size_bytes):
     """Writes a file of random bytes. Returns its SHA-256."""
+    path.parent.mkdir(exist_ok=True)
     digest = hashlib.sha256()
     with open(path, "wb") as file:
         while size_bytes > 0:
@@ -48,7 +63,8 @@ class Download:
     """curl in a namespace, its output read by a thread that notes when bytes come."""
 
     def __init__(self, laboratory, url, *, namespace=None, rate=None):
-        command = ["ip", "netns", "exec", namespace or laboratory.wire, "curl", "-sS", "--fail", "--max-time", "60"]
+        command = ["ip", "netns", "exec", namespace or laboratory.wire, "curl", "-sS", "--fail",
+                   "--max-time", str(3 * lab.PATIENCE_S)]
         self._curl = subprocess.Popen(
             command + (["--limit-rate", rate] if rate else []) + [url], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.received = 0
@@ -77,7 +93,7 @@ class Download:
 
     def finish(self):
         """Waits for the end. Returns the SHA-256 of what came; raises lab.Failure if curl failed."""
-        self._thread.join(70)
+        self._thread.join(3.5 * lab.PATIENCE_S)
         if self._curl.wait(5) != 0:
             raise lab.Failure(f"curl after {self.received} bytes: {self._error()}")
         return self._digest.hexdigest()

@@ -12,14 +12,16 @@ from lab import DEDICATED4, DEDICATED6, SHARED4, SHARED6, WIRE4, WIRE6, Failure
 class Servers(case.SmokeTest):
     """nginx and redis on one address."""
 
+    places = ("local", "xen")
+
     @classmethod
     def setUpClass(cls):
         lab = cls.make_lab("nginx", "curl", "redis-server", "redis-cli", "redis-benchmark")
-        cls.web = lab.guest("web", applications.nginx(lab.directory), wait=False)
-        cls.cache = lab.guest("cache", applications.redis(), wait=False)
-        cls.sha256 = applications.random_file(lab.directory / "www" / "file", 20_000_000)
+        lab.guest("web", applications.nginx(lab.directory, file_bytes=lab.scaled(20_000_000)), wait=False)
+        lab.guest("cache", applications.redis(), wait=False)
         lab.wait_for_tcp(SHARED4, 80)
         lab.wait_for_tcp(SHARED4, 6379)
+        cls.sha256 = applications.sha256_of_file(lab, "web")
 
     def test_nginx_over_ipv4(self):
         with applications.Download(self.lab, f"http://{SHARED4}/file") as download:
@@ -30,16 +32,16 @@ class Servers(case.SmokeTest):
             self.assertEqual(download.finish(), self.sha256)
 
     def test_many_connections(self):
-        urls = [f"http://{SHARED4}/none{i}" for i in range(200)]
+        urls = [f"http://{SHARED4}/none{i}" for i in range(self.lab.scaled(200))]
         done = self.lab.run(["curl", "-s", "--no-keepalive", "-H", "Connection: close", "-o", "/dev/null",
                              "-w", "%{http_code}\n", *urls[:1]])
         self.assertEqual(done.stdout.strip(), "404")
         words = [word for url in urls for word in ("-o", "/dev/null", url)]
         done = self.lab.run(["curl", "-s", "-Z", "--parallel-max", "20", "-H", "Connection: close", "-w", "%{http_code}\n", *words])
-        self.assertEqual(done.stdout.split(), ["404"] * 200)
+        self.assertEqual(done.stdout.split(), ["404"] * len(urls))
 
     def test_redis(self):
-        done = self.lab.run(["redis-benchmark", "-h", SHARED4, "-n", "3000", "-c", "10", "-t", "set,get", "--csv"])
+        done = self.lab.run(["redis-benchmark", "-h", SHARED4, "-n", self.lab.scaled(3000), "-c", "10", "-t", "set,get", "--csv"])
         rates = {line.split(",")[0].strip('"'): float(line.split(",")[1].strip('"')) for line in done.stdout.splitlines()[1:]}
         self.assertEqual(set(rates), {"SET", "GET"})
         self.assertTrue(all(rate > 0 for rate in rates.values()), rates)
@@ -133,9 +135,8 @@ class Dedicated(case.SmokeTest):
     @classmethod
     def setUpClass(cls):
         lab = cls.make_lab("nginx", "curl", "ping")
-        cls.sha256 = applications.random_file(lab.directory / "file", 5_000_000)
+        cls.sha256 = applications.random_file(lab.directory / "www" / "file", 5_000_000)
         web = applications.nginx(lab.directory)
-        (lab.directory / "file").rename(lab.directory / "www" / "file")
         lab.guest("web", web)
         lab.guest("db", web, "--dedicated")
         state = lab.ctl("guest", "show", "db")

@@ -2,6 +2,8 @@
 """What the smoke tests have in common: --build DIR, one lab per group, logs of the lab on failure, exit status 77 when all was skipped.
 
     python3 tests/smoke/applications_test.py [--build DIR] [GROUP[.TEST]...]
+
+A group runs on this machine (namespaces, librettos-hypervisord), and in dom0 of a real Xen if its `places` say so: see in_xen.py.
 """
 
 import argparse
@@ -14,22 +16,23 @@ import lab as laboratory
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SKIPPED = 77
 build = ROOT / "build/release"
+make = laboratory.Lab  # the lab of the place where the tests run
 
 
 class SmokeTest(unittest.TestCase):
     """A group: tests that share the lab that setUpClass makes by make_lab()."""
 
-    programs = ()  # that have to be there
+    places = ("local",)
     lab = None
 
     @classmethod
     def make_lab(cls, *programs, **options):
         """Makes cls.lab; the options are those of lab.Lab."""
         try:
-            laboratory.Lab.check_machine(build, *programs)
+            make.check_machine(build, *programs)
         except laboratory.CannotRun as reason:
             raise unittest.SkipTest(str(reason)) from None
-        cls.lab = cls.enterClassContext(laboratory.Lab(build, **options))
+        cls.lab = cls.enterClassContext(make(build, **options))
         return cls.lab
 
     def run(self, result=None):

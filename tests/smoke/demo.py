@@ -97,8 +97,8 @@ class Demo:
         try:
             directory = self.lab.directory
             web = applications.nginx(directory)
-            (directory / "www" / "index.html").write_text("Hello from nginx in the guest web.\n")
             self.sha256 = applications.random_file(directory / "www" / "large", DOWNLOAD_BYTES)
+            (directory / "www" / "index.html").write_text("Hello from nginx in the guest web.\n")
             self.lab.guest("web", web, wait=False)
             self.lab.guest("cache", applications.redis(), wait=False)
             self.lab.guest("db", applications.redis(), "--dedicated", wait=False)

@@ -29,12 +29,13 @@ PROGRAMS = {
     "librettosctl": "daemon/ctl",
     "librettos-hypervisord": "drivers/hypervisor/local",
     "librettos-guest": "guest-frontend/linux",
+    "smoke_echo": "tests/smoke",
 }
 WIRE4, SHARED4 = "10.9.0.1", "10.9.0.2"
 WIRE6, SHARED6 = "fd09::1", "fd09::2"
 DEDICATED4 = ["10.9.0.20", "10.9.0.21"]
 DEDICATED6 = ["fd09::20", "fd09::21"]
-PATIENCE_S = 20
+PATIENCE_S = 20 * float(os.environ.get("SMOKE_PATIENCE", "1"))  # a slow machine gets more time for everything
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _labs = 0
@@ -176,14 +177,20 @@ class Guest(Process):
     """librettos-guest with its command; .namespace is where the command runs."""
 
     def __init__(self, lab, name, command, options):
-        self.guest_name, self.namespace = name, f"{lab.prefix}-{name}"
+        self.guest_name, self.namespace, self._lab = name, f"{lab.prefix}-{name}", lab
         super().__init__(name, [
             lab.program("librettos-guest"), "run", "--name", name, "--netns", self.namespace,
             "--hypervisor-socket", lab.directory / "hv.sock", *options, "--", *command], lab.directory / f"{name}.log")
 
+    def run(self, command):
+        """Output of a program beside the guest's own."""
+        return self._lab.run(command, namespace=self.namespace).stdout
+
 
 class Lab:
     """See the module. `config` is merged into the server's configuration (None takes a key away)."""
+
+    scale = 1  # factor of amounts and rates: what a test takes for granted on an idle machine
 
     def __init__(self, build, *, mtu=1500, port_arguments="", config=None, hypervisord_options=(), start=True):
         global _labs
@@ -197,15 +204,13 @@ class Lab:
         self.mtu, self.processes, self.guests = mtu, [], {}
         self.hypervisord_process = self.server_process = None
         self.hypervisord_options = hypervisord_options
-        self.config = _merge({
-            "hypervisor": "local",
-            "hypervisor_socket": str(self.directory / "hv.sock"),
+        self.config = _merge(_merge({
             "port": {"device": f"net_af_packet0,iface=port0{port_arguments}", "mtu_bytes": mtu},
             "network": {"ipv4": f"{SHARED4}/24", "gateway4": WIRE4, "ipv6": f"{SHARED6}/64", "gateway6": WIRE6},
             "dedicated": {"ipv4": DEDICATED4, "ipv6": DEDICATED6},
             "attach": {"dedicated": ["db*"]},
             "paths": {"api_socket": str(self.directory / "api.sock"), "stats": str(self.directory / "stats")},
-        }, config or {})
+        }, self.hypervisor_config()), config or {})
         self._guard = subprocess.Popen(
             [sys.executable, __file__, self.prefix + "-", str(self.directory)],
             stdin=subprocess.PIPE, start_new_session=True)
@@ -226,8 +231,19 @@ class Lab:
         if missing:
             raise CannotRun(f"not installed: {', '.join(missing)}; .ci/packages installs what is needed")
 
+    def hypervisor_config(self):
+        """The part of the server's configuration that says where it runs."""
+        return {"hypervisor": "local", "hypervisor_socket": str(self.directory / "hv.sock")}
+
     def program(self, name):
         return self.build / PROGRAMS[name] / name
+
+    def scaled(self, amount):
+        return int(amount * self.scale)
+
+    def guest_program(self, name):
+        """What a guest calls a program of the build."""
+        return str(self.program(name))
 
     # --- life
 
@@ -324,13 +340,16 @@ class Lab:
 
     def guest(self, name, command, *options, wait=True):
         """Starts librettos-guest with the command; `wait` until the server has connected it."""
-        guest = Guest(self, name, command, options)
+        guest = self.start_guest(name, command, options)
         self.processes.append(guest)
         self.guests[name] = guest
         if wait:
             self._wait_alive(guest, lambda: self.guest_state(name) == "connected", f"guest {name} to be connected")
             self._wait_alive(guest, lambda: "link up" in guest.log, f"guest {name}'s interface")
         return guest
+
+    def start_guest(self, name, command, options):
+        return Guest(self, name, command, options)
 
     # --- the operator's view
 

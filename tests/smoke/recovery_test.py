@@ -2,17 +2,15 @@
 """kill -9 of the engine, and of everything, under traffic: connections live on, frames arrive as they were sent."""
 
 import contextlib
-import pathlib
 import sys
 import time
 
 import applications
 import case
 import lab as laboratory
+from applications import ECHO_PORT
 from lab import DEDICATED4, SHARED4, SHARED6
 
-ECHO_PORT = 7007
-ECHO = [sys.executable, "-B", str(pathlib.Path(__file__).with_name("echo.py")), str(ECHO_PORT)]
 FILE_BYTES = 60_000_000
 ENGINE_KILLS = 5
 
@@ -20,17 +18,19 @@ ENGINE_KILLS = 5
 class Deaths(case.SmokeTest):
     """Each test kills the server while its own kinds of traffic run."""
 
+    places = ("local", "xen")
+
     @classmethod
     def setUpClass(cls):
         lab = cls.make_lab("nginx", "curl", "redis-server")
-        web = applications.nginx(lab.directory)
-        cls.sha256 = applications.random_file(lab.directory / "www" / "file", FILE_BYTES)
-        lab.guest("web", web, wait=False)
+        cls.file_bytes = lab.scaled(FILE_BYTES)
+        lab.guest("web", applications.nginx(lab.directory, file_bytes=cls.file_bytes), wait=False)
         lab.guest("cache", applications.redis(), wait=False)
-        lab.guest("echo", ECHO, wait=False)
-        lab.guest("db", ECHO, "--dedicated", wait=False)
+        lab.guest("echo", applications.echo(lab), wait=False)
+        lab.guest("db", applications.echo(lab), "--dedicated", wait=False)
         for address, port in ((SHARED4, 80), (SHARED4, 6379), (SHARED4, ECHO_PORT), (DEDICATED4[0], ECHO_PORT)):
             lab.wait_for_tcp(address, port)
+        cls.sha256 = applications.sha256_of_file(lab, "web")
 
     def tearDown(self):
         self.assertEqual(self.lab.ctl("status")["guests"], {"connected": 4, "connecting": 0, "detached": 0, "breaches": 0})
@@ -38,15 +38,16 @@ class Deaths(case.SmokeTest):
             self.assertIsNone(guest.status)
             self.assertEqual(guest.log.count("link up"), 1, "its link never went down")
 
-    def download_over(self, kill, times, rate):
+    def download_over(self, kill, times, bytes_per_s):
         """Downloads over IPv4 and IPv6 at the same time, slow enough for so many kills, spread over the file."""
+        rate = str(self.lab.scaled(bytes_per_s))
         with contextlib.ExitStack() as stack:
             downloads = [stack.enter_context(applications.Download(self.lab, f"http://{address}/file", rate=rate))
                          for address in (SHARED4, f"[{SHARED6}]")]
             for number in range(times):
                 for download in downloads:
-                    download.wait_for((number + 1) * FILE_BYTES // (times + 2))
-                self.assertTrue(all(download.received < FILE_BYTES for download in downloads), "it is killed in the middle")
+                    download.wait_for((number + 1) * self.file_bytes // (times + 2))
+                self.assertTrue(all(download.received < self.file_bytes for download in downloads), "it is killed in the middle")
                 kill()
             for download in downloads:
                 self.assertEqual(download.finish(), self.sha256)
@@ -86,10 +87,10 @@ class Deaths(case.SmokeTest):
             self.echoes(peers, b"after")
 
     def test_downloads_over_engines(self):
-        self.download_over(self.lab.kill_engine, ENGINE_KILLS, "12M")
+        self.download_over(self.lab.kill_engine, ENGINE_KILLS, 12_000_000)
 
     def test_downloads_over_servers(self):
-        self.download_over(self.lab.restart_server, 2, "20M")
+        self.download_over(self.lab.restart_server, 2, 20_000_000)
 
     def test_connections_over_an_engine(self):
         self.connections_over(self.lab.kill_engine)
@@ -111,7 +112,7 @@ class Deaths(case.SmokeTest):
             connection.setblocking(False)
             self.assertNotEqual(connection.connect_ex((SHARED4, 6379)), 0)
             self.lab.start_server()
-            connection.settimeout(20)
+            connection.settimeout(laboratory.PATIENCE_S)
             def answered():
                 connection.sendall(b"PING\r\n")
                 return connection.recv(100)
@@ -119,10 +120,10 @@ class Deaths(case.SmokeTest):
 
     def test_new_guest_after_a_death(self):
         self.lab.kill_engine()
-        guest = self.lab.guest("late", applications.redis(6400))
+        guest = self.lab.guest("other", applications.redis(6400))
         self.lab.wait_for_tcp(SHARED4, 6400)
         guest.stop()
-        del self.lab.guests["late"]
+        del self.lab.guests["other"]
         self.eventually(lambda: self.lab.ctl("status")["guests"]["connected"] == 4, "the guest to be gone")
 
 
