@@ -5,8 +5,8 @@
         print(web.run("cat /sys/hypervisor/guest_type"))
 """
 
+import itertools
 import shlex
-import threading
 
 from machine import PATIENCE, Failure, Step
 
@@ -26,9 +26,9 @@ class DomU:
 
     def __init__(self, machine, name, *, kind="pv", memory_mib=256, settings=(), hook=""):
         self.machine, self.name, self.kind, self.domid = machine, name, kind, None
-        self._numbering, self._commands, self._hook = threading.Lock(), 0, hook
+        self._hook, self._commands = hook, itertools.count(1)
         self._configuration = "\n".join([
-            f'name = "{name}"', f'type = "{kind}"', 'kernel = "/boot/vmlinux"', 'ramdisk = "/lab/domu.cpio"',
+            f'name = "{name}"', f'type = "{kind}"', 'kernel = "/boot/vmlinux"', 'ramdisk = "/tmp/domu.cpio"',
             'extra = "console=hvc0 loglevel=5 mitigations=off rodata=off panic=1"', f"memory = {memory_mib}", "vcpus = 1",
             'on_poweroff = "destroy"', 'on_reboot = "destroy"', 'on_crash = "destroy"',
             # The emulation has no nested paging that holds, and a time stamp counter that Xen must not trap.
@@ -69,12 +69,8 @@ class DomU:
 
     def start_step(self, command, *, timeout_s=60) -> Step:
         """Runs a shell command in the domU, as a Step of dom0."""
-        with self._numbering:
-            self._commands += 1
-            number = self._commands
-            file = self.machine.put(f"domu/{self.name}.{self.domid}.{number}", command)
-            # In order of their numbers: a later number tells the domU that the earlier commands are there.
-            return self.machine.start_step(f"bash /lab/domu_run.sh {self.domid} {number} {int(timeout_s * PATIENCE)} <{file}")
+        file = self.machine.put(f"domu/{self.name}.{self.domid}.{next(self._commands)}", command)
+        return self.machine.start_step(f"bash /lab/in_domu.sh {self.domid} {int(timeout_s * PATIENCE)} <{file}")
 
     def run(self, command, *, timeout_s=60, check=True):
         """Output of a shell command in the domU; Failure if its exit status is not 0, unless `check` is False."""

@@ -21,7 +21,8 @@ import time
 
 STALL_CPU_S, STALL_S = 40, 300  # a boot that used so much, or waited so long, without a line on the serial console hangs
 BOOT_S = 900
-PATIENCE = float(os.environ.get("XEN_PATIENCE", "1"))  # factor of all time limits, for a machine with other work
+RESPONSE_S = 30  # dom0 takes a step within that time, or the machine hangs
+PATIENCE = float(os.environ.get("XEN_PATIENCE", "2"))  # factor of all time limits, for a machine with other work
 BOOT_ATTEMPTS = 4
 DOM0_MIB = 1536
 MACHINE_MIB = 4096
@@ -173,7 +174,7 @@ class Machine:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def _install_scripts(self):
-        shutil.copy(HERE / "dom0/domu_run.sh", self.share / "domu_run.sh")
+        shutil.copy(HERE / "dom0/in_domu.sh", self.share / "in_domu.sh")
 
     def close(self):
         """Ends the machine: in order if dom0 still does that within 20 s, else at once."""
@@ -192,6 +193,18 @@ class Machine:
     @property
     def alive(self):
         return self._qemu is not None and self._qemu.poll() is None
+
+    def responds(self):
+        """Whether dom0 still takes steps. One that does not is ended: whoever waits for it learns that it has died."""
+        try:
+            if self.alive and self.start_step("true").wait(RESPONSE_S) == 0:
+                return True
+        except Failure:
+            pass
+        if self.alive:
+            self._qemu.kill()
+            self._qemu.wait()
+        return False
 
     def serial_tail(self, lines=25):
         return "\n".join(self.serial.read_text(errors="replace").splitlines()[-lines:])

@@ -18,7 +18,7 @@ hostname dom0
 ip link set lo up
 sysctl -qw kernel.printk='4 4 1 7' fs.suid_dumpable=0
 mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 lab /lab || busybox poweroff -f
-[ -f /lab/overlay.tar ] && tar -C / --keep-directory-symlink -xf /lab/overlay.tar && ldconfig
+[ -f /lab/overlay.tar ] && tar -C / --blocking-factor=512 --keep-directory-symlink -xf /lab/overlay.tar && ldconfig
 
 modprobe -a xenfs xen-evtchn xen-gntdev xen-gntalloc xen-privcmd tun
 mount -t xenfs xenfs /proc/xen
@@ -31,6 +31,7 @@ if grep -qs control_d /proc/xen/capabilities; then
     xen-init-dom0
     mkdir -p /lab/console
     xenconsoled --pid-file=/run/xenconsoled.pid --log=guest --log-dir=/lab/console
+    cp /lab/domu.cpio /tmp/ # xl maps the file: from the shared folder, each page of it would be a request to the outside
     touch /lab/ready
 fi
 

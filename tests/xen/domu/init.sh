@@ -1,6 +1,6 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: BSD-2-Clause
-# A domU's init: loads the drivers, then runs the commands that dom0 leaves in xenstore (dom0/domu_run.sh).
+# A domU's init: loads the drivers, then runs the commands that dom0 leaves in xenstore (dom0/in_domu.sh).
 #
 # data/next names the newest command, data/command/N is it in base64. Its output goes to data/answer/N/0, 1, ... in base64,
 # chunks of 1,500 bytes and at most 40 of them, its exit status to data/answer/N/status. Commands run side by side.

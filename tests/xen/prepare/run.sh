@@ -4,8 +4,6 @@
 # Exit status 77 and a line "skipped: REASON" where the lab cannot be had.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
-mkdir -p "$1"
-work=$(cd "$1" && pwd)
 . "$here/prepare/common.sh"
 . "$here/prepare/suites.sh"
 . "$here/prepare/host.sh"
@@ -17,6 +15,8 @@ work=$(cd "$1" && pwd)
 [[ $(id -u) -eq 0 ]] || cannot "root is needed to install packages and to make the root tree: run it with sudo"
 command -v apt-get >/dev/null && grep -qx 'VERSION_CODENAME=bookworm' /etc/os-release ||
     cannot "the lab is made of Debian 12's packages; this system is another"
+mkdir -p "$1"
+work=$(cd "$1" && pwd)
 free_mib=$(df --output=avail -BM "$work" | tail -n 1 | tr -dc 0-9)
 [[ -f $work/images.key || $free_mib -ge 6000 ]] || cannot "$work has $free_mib MiB left, the lab needs 6000; XEN_WORK names another folder"
 
