@@ -32,6 +32,10 @@ class Lab:
         self._machine, self._wanted = machine, wanted
         return machine
 
+    def died(self):
+        """Whether the last machine has; it is looked at closely."""
+        return self._machine is not None and not self._machine.responds()
+
     def close(self):
         if self._machine is not None:
             self._machine.close()

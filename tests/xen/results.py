@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Results of the tests: lines as they come, one table at the end, a file in JUnit's form."""
+"""Results of the tests: lines as they come, one table at the end, a file in JUnit's form.
+
+A test that failed on a machine that has died says nothing about the product. It is not counted yet: `orphans` are to be run once more,
+on a second machine, and what becomes of them there is the result.
+"""
 
 import time
 import unittest
@@ -7,12 +11,14 @@ import xml.etree.ElementTree as xml
 
 
 class Results(unittest.TestResult):
-    """Keeps (group, test, outcome, seconds, text) of each test; outcome is passed, FAILED or skipped."""
+    """Keeps (group, test, outcome, seconds, text) of each test; outcome is passed, FAILED or skipped. `died()` says whether the
+    machine has."""
 
-    def __init__(self):
+    def __init__(self, died=lambda: False):
         super().__init__()
         self.rows, self.figures = [], []
-        self._began = 0.0
+        self.orphans, self.second_try = [], False
+        self._died, self._began = died, 0.0
 
     def startTest(self, test):
         super().startTest(test)
@@ -21,10 +27,19 @@ class Results(unittest.TestResult):
     def add(self, test, outcome, text=""):
         seconds = time.monotonic() - self._began if self._began else 0.0
         self._began = 0.0
-        group, name = _names(test)
+        self.record(*_names(test), outcome, seconds, text)
+
+    def _add_broken(self, test, text):
+        if self.second_try or not self._died():
+            self.add(test, "FAILED", text)
+        else:
+            self.orphans.append(test)
+            print("{:<8} {}.{}: the machine has died".format("broken", *_names(test)), flush=True)
+
+    def record(self, group, name, outcome, seconds, text=""):
+        text = text or ("on the second machine" if self.second_try else "")
         self.rows.append((group, name, outcome, seconds, text))
-        said = f": {text.splitlines()[0]}" if outcome == "skipped" and text else ""
-        print(f"{outcome:<8} {group}.{name}  {seconds:.1f} s{said}", flush=True)
+        print(f"{outcome:<8} {group}.{name}  {seconds:.1f} s{_remark(outcome, text)}", flush=True)
         if outcome == "FAILED":
             print("\n".join("    " + line for line in text.splitlines()), flush=True)
 
@@ -33,11 +48,9 @@ class Results(unittest.TestResult):
 
     def addFailure(self, test, err):
         super().addFailure(test, err)
-        self.add(test, "FAILED", self._exc_info_to_string(err, test))
+        self._add_broken(test, self._exc_info_to_string(err, test))
 
-    def addError(self, test, err):
-        super().addError(test, err)
-        self.add(test, "FAILED", self._exc_info_to_string(err, test))
+    addError = addFailure
 
     def addSkip(self, test, reason):
         super().addSkip(test, reason)
@@ -46,14 +59,15 @@ class Results(unittest.TestResult):
     def addSubTest(self, test, subtest, err):
         super().addSubTest(test, subtest, err)
         if err is not None:
-            self.add(subtest, "FAILED", self._exc_info_to_string(err, test))
+            self._add_broken(subtest, self._exc_info_to_string(err, test))
 
     def count(self, outcome):
         return sum(row[2] == outcome for row in self.rows)
 
     def table(self):
         width = max((len(f"{row[0]}.{row[1]}") for row in self.rows), default=0)
-        lines = [f"{group + '.' + name:<{width}}  {outcome:<8} {seconds:7.1f} s" for group, name, outcome, seconds, _ in self.rows]
+        lines = [f"{group + '.' + name:<{width}}  {outcome:<8} {seconds:7.1f} s{_remark(outcome, text)}"
+                 for group, name, outcome, seconds, text in self.rows]
         lines += [f"{name:<{width}}  {value}" for name, value in self.figures]
         lines.append(f"{self.count('passed')} passed, {self.count('FAILED')} failed, {self.count('skipped')} skipped")
         return "\n".join(lines)
@@ -69,6 +83,10 @@ class Results(unittest.TestResult):
                 xml.SubElement(case, "skipped", message=_printable(text))
         path.parent.mkdir(parents=True, exist_ok=True)
         xml.ElementTree(suite).write(path, encoding="unicode", xml_declaration=True)
+
+
+def _remark(outcome, text):
+    return f"  {text.splitlines()[0]}" if text and outcome != "FAILED" else ""
 
 
 def _printable(text):

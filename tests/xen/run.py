@@ -10,21 +10,44 @@ import importlib
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import unittest
 
 import case
 import results
+from machine import PATIENCE, Failure
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 SKIPPED = 77
+PREPARATION_S, TESTS_S = 900, 600 * PATIENCE  # at the most
+
+
+TOO_LONG = f"the tests may take {TESTS_S:.0f} s in all; XEN_PATIENCE (now {PATIENCE:g}) is a factor of that"
+
+
+class Ended(KeyboardInterrupt):
+    """By a signal. unittest takes everything else for a test's failure."""
+
+
+def _end_by_signal(number, _):
+    raise Ended(number)
 
 
 def prepare(work, patched):
-    """Exit status of the preparation, `patched`: with our hypervisor."""
-    return subprocess.run([HERE / "prepare/run.sh", work, *(["patched"] if patched else [])], check=False).returncode
+    """Exit status of the preparation, `patched`: with our hypervisor. Nothing of it runs on when this one is ended."""
+    command = [HERE / "prepare/run.sh", work, *(["patched"] if patched else [])]
+    with subprocess.Popen(command, start_new_session=True) as child:
+        try:
+            return child.wait(PREPARATION_S * max(1, PATIENCE / 2))
+        except BaseException as why:
+            os.killpg(child.pid, signal.SIGTERM)
+            if isinstance(why, subprocess.TimeoutExpired):
+                print(f"the preparation took more than {why.timeout:.0f} s; what it was at is in *.log of {work}", flush=True)
+                return 1
+            raise
 
 
 def groups(wanted):
@@ -42,14 +65,44 @@ def groups(wanted):
     return sorted(chosen, key=lambda entry: (entry[0].hypervisor != "stock", entry[0].qemu_options))
 
 
+def run_group(group, tests, outcome):
+    """Those that were on a machine that died get a second one, once."""
+    unittest.TestSuite(group(test) for test in tests).run(outcome)
+    if not outcome.orphans:
+        return
+    outcome.orphans.clear()
+    done = {row[1] for row in outcome.rows if row[0] == group.__name__}
+    outcome.second_try, outcome._previousTestClass = True, None  # else unittest would take the class for set up
+    try:
+        unittest.TestSuite(group(test) for test in tests if test not in done).run(outcome)
+    finally:
+        outcome.second_try = False
+
+
 def run(chosen, lab):
-    outcome = results.Results()
+    outcome = results.Results(lab.died)
     case.XenTest.lab, case.XenTest.results = lab, outcome
+
+    def time_is_up(*_):
+        outcome.stop()
+        raise Failure(TOO_LONG)  # in whatever runs
+
+    signal.signal(signal.SIGALRM, time_is_up)
+    signal.alarm(int(TESTS_S))
     try:
         for group, tests in chosen:
-            unittest.TestSuite(group(test) for test in tests).run(outcome)
+            if not outcome.shouldStop:
+                run_group(group, tests, outcome)
+    except Failure as why:
+        print(why, flush=True)
     finally:
+        signal.alarm(0)
         lab.close()
+    if outcome.shouldStop:
+        reported = {(row[0], row[1].split()[0]) for row in outcome.rows}
+        for group, test in ((group.__name__, test) for group, tests in chosen for test in tests):
+            if not {(group, test), (group, "setUpClass")} & reported:
+                outcome.record(group, test, "FAILED", 0, f"not run: {TOO_LONG}")
     return outcome
 
 
@@ -69,6 +122,8 @@ def main():
     if os.environ.get("SKIP_XEN"):
         print("skipped: SKIP_XEN is set")
         return SKIPPED
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, _end_by_signal)
     if (status := prepare(options.work, any(group.hypervisor == "patched" for group, _ in chosen))) != 0:
         return status
     folder = options.work / "runs" / str(os.getpid())
@@ -84,4 +139,7 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except Ended as end:
+        sys.exit(128 + end.args[0])
