@@ -10,6 +10,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <numeric>
 #include <system_error>
 #include <vector>
@@ -25,6 +26,14 @@ namespace {
 void check(int status, char const* what) {
     if (status != 0)
         fail(-status, std::string{"portmap hypercall: "} + what);
+}
+
+// Only a PV domain can map the table: in others, addresses are not machine frames (EOPNOTSUPP). A kernel that does not
+// say what it is has no other kind.
+bool domain_is_pv() {
+    std::string kind;
+    std::getline(std::ifstream{"/sys/hypervisor/guest_type"}, kind);
+    return kind.empty() || kind == "PV";
 }
 
 std::string uuid_text(std::uint8_t const (&uuid)[LVIF_PORTMAP_UUID_BYTES]) {
@@ -81,6 +90,8 @@ int HypercallPortmap::call(lvif_portmap_operation operation, void* structure, st
 }
 
 bool HypercallPortmap::present() {
+    if (!domain_is_pv())
+        return false;
     lvif_portmap_features features{};
     switch (int const status = call(LVIF_PORTMAP_OP_FEATURES, features); status) {
         case 0:
@@ -107,8 +118,6 @@ lvif_portmap_table HypercallPortmap::find_table() {
         check(status, "becoming the server");
         status = call(LVIF_PORTMAP_OP_TABLE, table);
     }
-    if (status == -EOPNOTSUPP)
-        fail(EOPNOTSUPP, "the portmap's table: only a PV domain can map it; run the server in one");
     check(status, "table");
     return table;
 }

@@ -20,13 +20,13 @@ namespace librettos {
 
 class HypercallPortmap final : public PortmapSource {
   public:
-    // Null: the hypervisor has no such hypercall, or one of another ABI version, or this domain's kernel does not let
-    // user space make hypercalls (xen-privcmd without unrestricted=1 in a driver domain), so that it must not be the
-    // authority. In the control domain, makes that one the table's server. Throws std::system_error, with the way out,
-    // when the hypervisor is the authority but its table cannot be had:
+    // Null: the hypervisor has no such hypercall, or one of another ABI version; this domain's kernel does not let
+    // user space make hypercalls (xen-privcmd without unrestricted=1 in a driver domain); or this domain is HVM or PVH,
+    // and only a PV domain can map the table. Then the hypervisor must not be the authority. In the control domain,
+    // makes that one the table's server. Throws std::system_error, with the way out, when the hypervisor is the
+    // authority but its table cannot be had:
     //   EPERM       another domain is the server, and this one cannot change that
     //   EBUSY       another domain still maps the table
-    //   EOPNOTSUPP  this domain is HVM or PVH: only a PV domain can map the table
     static std::unique_ptr<HypercallPortmap> open_if_present();
     // Whether that would not be null; assigns and maps nothing.
     static bool exists();

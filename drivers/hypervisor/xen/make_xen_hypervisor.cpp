@@ -30,7 +30,9 @@ std::unique_ptr<PortmapSource> choose_portmap(bool server_keeps_portmap) {
     if (in_hypervisor)
         return in_hypervisor;
     if (!server_keeps_portmap)
-        spdlog::info("this Xen has no portmap hypercall: the server keeps the portmap, in xenstore");
+        spdlog::info(
+            "no portmap in this Xen, or none that this domain can use (HVM and PVH ones cannot): the server keeps it, "
+            "in xenstore");
     auto store = std::make_unique<XenPortStore>();
     auto const self = store->own_domain();
     return std::make_unique<ServerPortmap>(std::move(store), self);

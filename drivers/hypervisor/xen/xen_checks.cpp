@@ -62,8 +62,10 @@ StartCheck check_store() try {
 
 StartCheck check_portmap(bool (*keeps_portmap)()) try {
     return {"portmap", Verdict::good,
-            keeps_portmap() ? "kept by the hypervisor"
-                            : "kept by the server, in xenstore: this Xen has no portmap hypercall",
+            keeps_portmap()
+                ? "kept by the hypervisor"
+                : "kept by the server, in xenstore: this Xen has no portmap, or none that an HVM or PVH domain "
+                  "can use",
             ""};
 } catch (std::exception const& error) {
     return {"portmap", Verdict::bad, error.what(),
