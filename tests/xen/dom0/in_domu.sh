@@ -14,21 +14,20 @@ exec 9>&-
 
 # A line for each of the two at once, and whenever one changes: the answer is there, or the domain has gone.
 end=$((SECONDS + $2))
-exec 3< <(exec xenstore-watch "$data/answer/$number/status" "$data/ready")
-watch=$!
+coproc watch { exec xenstore-watch "$data/answer/$number/status" "$data/ready"; }
 until status=$(xenstore-read "$data/answer/$number/status" 2>/dev/null); do
     if ! xenstore-exists "$data/ready"; then
         echo "the domain is gone"
         status=125
         break
     fi
-    if [ $SECONDS -ge $end ] || ! read -r -t $((end - SECONDS)) -u 3 _; then
+    if [ $SECONDS -ge $end ] || ! read -r -t $((end - SECONDS)) -u "${watch[0]}" _; then
         echo "no answer of the domain within $2 s"
         status=124
         break
     fi
 done
-kill $watch
+kill "$watch_PID"
 
 chunk=0
 while part=$(xenstore-read "$data/answer/$number/$chunk" 2>/dev/null); do
