@@ -60,14 +60,15 @@ def random_file(path, size_bytes):
 
 
 class Download:
-    """curl in a namespace, its output read by a thread that notes when bytes come."""
+    """curl in a namespace, its output read by a thread that notes when bytes come, and takes no more than bytes_per_s: what it does not
+    take waits at the sender, but for a socket's buffer."""
 
-    def __init__(self, laboratory, url, *, namespace=None, rate=None):
+    def __init__(self, laboratory, url, *, namespace=None, bytes_per_s=None):
         command = ["ip", "netns", "exec", namespace or laboratory.wire, "curl", "-sS", "--fail",
                    "--max-time", str(3 * lab.PATIENCE_S)]
         self._curl = subprocess.Popen(
-            command + (["--limit-rate", rate] if rate else []) + [url], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        self.received = 0
+            [*command, url], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.received, self._bytes_per_s = 0, bytes_per_s
         self.arrivals = [time.monotonic()]
         self._digest = hashlib.sha256()
         self._thread = threading.Thread(target=self._read, daemon=True)
@@ -75,8 +76,10 @@ class Download:
 
     def _read(self):
         descriptor = self._curl.stdout.fileno()
-        while block := os.read(descriptor, 1 << 18):
+        while block := os.read(descriptor, 1 << 16):
             self.arrivals.append(time.monotonic())
+            if self._bytes_per_s:
+                time.sleep(len(block) / self._bytes_per_s)
             self.received += len(block)
             self._digest.update(block)
 
