@@ -237,7 +237,7 @@ class Machine:
     def wait_until(self, script, what, *, timeout_s=60):
         """Runs the script in dom0 again and again, until its exit status is 0. Returns its output then."""
         loop = f"end=$((SECONDS + {int(timeout_s * PATIENCE)})); until output=$({{ {script}\n}} 2>&1); do " \
-               f"[ $SECONDS -ge $end ] && {{ echo \"$output\"; exit 1; }}; sleep 0.1; done; echo \"$output\""
+               f"[ $SECONDS -ge $end ] && {{ echo \"$output\"; exit 1; }}; sleep 0.5; done; echo \"$output\""
         step = self.start_step(loop)
         if step.wait(timeout_s + 30) != 0:
             raise Failure(f"waited {timeout_s} s in vain: {what}\n{step.output[-2000:]}")
