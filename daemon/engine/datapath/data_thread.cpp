@@ -152,7 +152,7 @@ void DataThread::run() {
 }
 
 void DataThread::housekeeping() {
-    stopping_ = !take_commands();
+    stopping_ |= !take_commands();
     look_at_events(0);
     wake_due();
     expire_fragments();

@@ -2,7 +2,9 @@
 // One data thread, turned by hand: frames between an in-memory port and guests.
 #include <arpa/inet.h>
 
+#include <chrono>
 #include <cstring>
+#include <future>
 
 #include "daemon/engine/datapath/headers.hpp"
 #include "tests/unit/dataplane/one_thread.hpp"
@@ -277,6 +279,23 @@ TEST_F(DataThreadTest, ADoorbellStormIsMuted) {
         sent = world->sent().size();
     }
     EXPECT_EQ(sent, 1U) << "muted, not lost";
+}
+
+// Commands are looked for every 32 turns and before a sleep: here at both places in the same round.
+TEST_F(DataThreadTest, AStopIsKeptUntilTheLoopEnds) {
+    DataThreadSetup setup = world->setup();
+    setup.spin_us = 0;
+    thread_ = std::make_unique<DataThread>(setup, network_, world->portmap(), ack_fd_);
+    turn(31);
+    DataCommand const stop{DataCommand::Kind::stop, wire_slot, nullptr, nullptr};
+    thread_->commands.push(stop);
+    auto run = std::async(std::launch::async, [this] { thread_->run(); });
+    bool const ended = run.wait_for(std::chrono::seconds(20)) == std::future_status::ready;
+    EXPECT_TRUE(ended);
+    while (run.wait_for(std::chrono::milliseconds(1)) != std::future_status::ready) {
+        thread_->commands.push(stop);
+        thread_->wake();
+    }
 }
 
 TEST_F(DataThreadTest, BuffersOfADeadPredecessorAreTakenOver) {
