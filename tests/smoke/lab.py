@@ -190,7 +190,7 @@ class Guest(Process):
 class Lab:
     """See the module. `config` is merged into the server's configuration (None takes a key away)."""
 
-    scale = 1  # factor of amounts, and of how much in a second, for places that are slower
+    scale = rate_scale = 1  # factors of amounts, and of how much in a second, for places that are slower
 
     def __init__(self, build, *, mtu=1500, port_arguments="", config=None, hypervisord_options=(), start=True):
         global _labs

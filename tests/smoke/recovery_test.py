@@ -41,7 +41,7 @@ class Deaths(case.SmokeTest):
 
     def download_over(self, kill, times, bytes_per_s):
         """Downloads over IPv4 and IPv6 at the same time, slow enough for so many kills, spread over the file."""
-        bytes_per_s *= self.lab.scale
+        bytes_per_s *= self.lab.rate_scale
         with contextlib.ExitStack() as stack:
             downloads = [stack.enter_context(applications.Download(self.lab, f"http://{address}/file", bytes_per_s=bytes_per_s))
                          for address in (SHARED4, f"[{SHARED6}]")]

@@ -83,7 +83,7 @@ class DomainGuest(Process):
 class XenLab(Lab):
     """See the module. A hypervisor with or without the portmap is there already."""
 
-    scale = 1 / 20
+    scale, rate_scale = 1 / 20, 1 / 200  # a kill takes seconds there, and a download has to outlast several
 
     def hypervisor_config(self):
         return {"hypervisor": "xen", "port": {"memory_mib": 128, "buffers": 8192}, "attach": {"names": list(DOMAINS)}}
