@@ -26,10 +26,11 @@ std::vector<Attack> ring_attacks();
 std::vector<Attack> memory_attacks();
 std::vector<Attack> handshake_attacks();
 std::vector<Attack> frame_attacks();
-std::vector<Attack> hypervisor_attacks();
+std::vector<Attack> port_attacks();
+std::vector<Attack> hypervisor_attacks();  // of the one that is there: local mode's, or Xen's (tests/xen/hostile)
 
 // {"detached": reason} or {"connected": true}
-nlohmann::json outcome(Rogue& rogue, Milliseconds patience = Milliseconds(5000));
+nlohmann::json outcome(Rogue& rogue, Milliseconds patience = Milliseconds(20'000));
 // Expects to stay connected.
 nlohmann::json still_there(Rogue& rogue);
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Attacks on the handshake: states, and every key that a guest writes.
 #include <cerrno>
-#include <functional>
 #include <random>
 
 #include "tests/hostile/attacks.hpp"
+#include "tests/hostile/attempts.hpp"
 
 namespace librettos::hostile {
 
@@ -37,27 +37,6 @@ Json state_garbage(Rogue& rogue, Setting const&) {
     rogue.write(LVIF_KEY_STATE, std::string(1023, '9'));
     return outcome(rogue);
 }
-
-// One attempt at a connection per lie, each by a domain of its own: a breach is followed by a back-off.
-struct Attempts {
-    Setting const& setting;
-    Json reasons = Json::object();
-    Json accepted = Json::array();
-    int count = 0;
-
-    void make(std::string const& what, std::function<void(Rogue&)> const& lie) {
-        Rogue rogue(setting.socket, setting.name + "." + std::to_string(++count));
-        rogue.ask_for_offer();
-        rogue.share_rings(1, LVIF_RING_MIN_CAPACITY);
-        lie(rogue);
-        rogue.say_initialised();
-        auto const reason = rogue.await_detach(Milliseconds(10'000));
-        if (reason.empty())
-            accepted.push_back(what);
-        reasons[what] = reason;
-    }
-    Json result() const { return {{"reasons", reasons}, {"accepted", accepted}, {"attempts", count}}; }
-};
 
 Json keys_garbage(Rogue&, Setting const& setting) {
     Attempts attempts{setting};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Attacks on hypervisord: ports, the store and the memory of others, events that nobody takes.
+// Attacks on hypervisord: names, the store and the memory of others, events that nobody takes.
 #include <netinet/in.h>
 
 #include <cerrno>
@@ -11,21 +11,6 @@ namespace librettos::hostile {
 namespace {
 
 using Json = nlohmann::json;
-
-// Claims ports until none is given any more; then tries the honest guest's, and one too many again.
-Json ports_hogged(Rogue& rogue, Setting const&) {
-    int claimed = 0;
-    int status = 0;
-    std::uint16_t port = 0;
-    while (claimed < 200'000 &&
-           (status = lvif_hv_port_bind(rogue.hv(), claimed % 2 == 0 ? IPPROTO_TCP : IPPROTO_UDP, 0, &port)) == 0)
-        ++claimed;
-    return {{"claimed", claimed},
-            {"status", status},
-            {"lease", lvif_hv_port_lease(rogue.hv(), LVIF_PORT_TCP_AND_UDP, 1, &port)},
-            {"honest_port", lvif_hv_port_bind(rogue.hv(), IPPROTO_TCP, 80, &port)},
-            {"release_honest_port", lvif_hv_port_release(rogue.hv(), IPPROTO_TCP, 80, 1)}};
-}
 
 // A thousand names, one after the other, each leaving behind as many ports as it got.
 Json names_hogged(Rogue& rogue, Setting const& setting) {
@@ -98,8 +83,9 @@ Json events_not_taken(Rogue& rogue, Setting const& setting) {
 
 std::vector<Attack> hypervisor_attacks() {
     return {
-        {"ports-hogged", true, ports_hogged},         {"names-hogged", false, names_hogged},
-        {"others-touched", true, others_touched},     {"store-filled", true, store_filled},
+        {"names-hogged", false, names_hogged},
+        {"others-touched", true, others_touched},
+        {"store-filled", true, store_filled},
         {"events-not-taken", true, events_not_taken},
     };
 }

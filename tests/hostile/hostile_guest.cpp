@@ -3,7 +3,8 @@
 //
 // Prints {"ready": .., "port": ..} when it stands where the attack begins, {"attack": .., ...} with what it saw after
 // it, and then stays until standard input ends, so that the test can look at what the server says of it. ATTACK may
-// also be hold-PHASE, which stops in that phase of an honest guest's life and does nothing: to be killed there.
+// also be hold-PHASE, which stops in that phase of an honest guest's life and does nothing: to be killed there. On Xen
+// (tests/xen/hostile) the guest is the domain that this runs in, and SOCKET the number of an honest one.
 #include <unistd.h>
 
 #include <cstdio>
@@ -54,7 +55,7 @@ int run(Setting const& setting, std::string const& name) {
         return hold(setting, name.substr(5));
     std::vector<Attack> attacks;
     for (auto const& group :
-         {ring_attacks(), memory_attacks(), handshake_attacks(), frame_attacks(), hypervisor_attacks()})
+         {ring_attacks(), memory_attacks(), handshake_attacks(), frame_attacks(), port_attacks(), hypervisor_attacks()})
         attacks.insert(attacks.end(), group.begin(), group.end());
     for (Attack const& attack : attacks) {
         if (attack.name != name)
@@ -62,7 +63,7 @@ int run(Setting const& setting, std::string const& name) {
         Rogue rogue(setting.socket, setting.name);
         if (attack.connected)
             rogue.connect();
-        say({{"ready", true}, {"port", rogue.own_udp_port()}});
+        say({{"ready", true}, {"port", attack.connected ? rogue.own_udp_port() : std::uint16_t{0}}});
         Json result = attack.run(rogue, setting);
         result["attack"] = name;
         say(result);

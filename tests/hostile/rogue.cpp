@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -17,7 +18,7 @@ namespace librettos::hostile {
 
 namespace {
 
-constexpr Milliseconds patience{10'000};
+constexpr Milliseconds patience{30'000};
 
 void check(int status, std::string const& what) {
     if (status < 0)
@@ -172,8 +173,69 @@ Identity Rogue::identity() {
 
 std::uint16_t Rogue::own_udp_port() {
     if (udp_port_ == 0)
-        check(lvif_hv_port_bind(hv_, IPPROTO_UDP, 0, &udp_port_), "claim a port");
+        check(bind_port(IPPROTO_UDP, 0, udp_port_), "claim a port");
     return udp_port_;
+}
+
+int Rogue::bind_port(std::uint8_t protocol, std::uint16_t port, std::uint16_t& bound) {
+    if (server_keeps_ports())
+        return ask_server(LVIF_MSG_PORT_BIND, protocol, port, 1, bound);
+    return lvif_hv_port_bind(hv_, protocol, port, &bound);
+}
+
+int Rogue::lease_ports(std::uint8_t protocol, std::uint16_t count, std::uint16_t& first) {
+    if (server_keeps_ports())
+        return ask_server(LVIF_MSG_PORT_LEASE, protocol, 0, count, first);
+    return lvif_hv_port_lease(hv_, protocol, count, &first);
+}
+
+int Rogue::release_ports(std::uint8_t protocol, std::uint16_t first, std::uint16_t count) {
+    std::uint16_t ignored = 0;
+    if (server_keeps_ports())
+        return ask_server(LVIF_MSG_PORT_RELEASE, protocol, first, count, ignored);
+    return lvif_hv_port_release(hv_, protocol, first, count);
+}
+
+int Rogue::ask_server(lvif_message_type operation, std::uint8_t protocol, std::uint16_t port, std::uint16_t count,
+                      std::uint16_t& answered) {
+    auto const end = in(patience);
+    std::uint32_t const head = to_server_->head;
+    while (head - __atomic_load_n(&to_server_->tail, __ATOMIC_ACQUIRE) == LVIF_CONTROL_SLOTS) {
+        if (!before(end))
+            return -ETIMEDOUT;
+        pause(Milliseconds(1));
+    }
+    lvif_message request{};
+    request.type = static_cast<std::uint16_t>(operation);
+    request.flags = LVIF_MSG_WANTS_REPLY;
+    request.id = ++asked_;
+    request.u.port = {protocol, 0, port, count};
+    to_server_->slots[head % LVIF_CONTROL_SLOTS] = request;
+    __atomic_store_n(&to_server_->head, head + 1, __ATOMIC_RELEASE);
+    lvif_hv_event_notify(hv_, control_event_);
+    lvif_message reply{};
+    while (!take_reply(request.id, reply)) {
+        if (!before(end))
+            return -ETIMEDOUT;
+        pause(Milliseconds(1));
+    }
+    if (reply.status == 0)
+        answered = reply.u.port.port;
+    return reply.status;
+}
+
+// Takes what the server said; true when the reply is among it.
+bool Rogue::take_reply(std::uint32_t id, lvif_message& reply) {
+    bool found = false;
+    while (to_guest_->tail != __atomic_load_n(&to_guest_->head, __ATOMIC_ACQUIRE)) {
+        auto const message = to_guest_->slots[to_guest_->tail % LVIF_CONTROL_SLOTS];
+        __atomic_store_n(&to_guest_->tail, to_guest_->tail + 1, __ATOMIC_RELEASE);
+        if (message.type == LVIF_MSG_REPLY && message.id == id) {
+            reply = message;
+            found = true;
+        }
+    }
+    return found;
 }
 
 bool Rogue::send(std::span<std::uint8_t const> frame, lvif_record record, std::size_t number) {
@@ -183,10 +245,10 @@ bool Rogue::send(std::span<std::uint8_t const> frame, lvif_record record, std::s
     std::uint64_t head = ring.head();
     std::uint64_t const to_end = ring.capacity - (head & (ring.capacity - 1));
     std::uint64_t const total = need <= to_end ? need : to_end + need;
-    for (auto const end = in(Milliseconds(2000)); ring.capacity - (head - ring.tail()) < total;
+    for (auto const end = in(Milliseconds(5000)); ring.capacity - (head - ring.tail()) < total;
          pause(Milliseconds(1))) {
         this->ring(number);
-        if (!before(end))
+        if (!before(end) || !is_connected())
             return false;
     }
     if (need > to_end) {
@@ -207,8 +269,8 @@ bool Rogue::send(std::span<std::uint8_t const> frame, lvif_record record, std::s
 
 bool Rogue::await_taken(std::size_t number) {
     Ring const& ring = queues_.at(number).tx;
-    for (auto const end = in(Milliseconds(5000)); ring.tail() != ring.head(); pause(Milliseconds(1)))
-        if (!before(end))
+    for (auto const end = in(Milliseconds(10'000)); ring.tail() != ring.head(); pause(Milliseconds(1)))
+        if (!before(end) || !is_connected())
             return false;
     return true;
 }

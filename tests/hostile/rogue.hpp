@@ -81,15 +81,26 @@ class Rogue {
     Identity identity();
     std::uint16_t own_udp_port();  // claimed at the first call
 
-    // Sends one record as it is, with what follows it, honestly published. False: no room within 2 s.
+    // The portmap's operations, asked of who keeps it for this guest: the hypervisor, or the server over the control
+    // ring of a connected device. -ETIMEDOUT: the server does not answer.
+    int bind_port(std::uint8_t protocol, std::uint16_t port, std::uint16_t& bound);
+    int lease_ports(std::uint8_t protocol, std::uint16_t count, std::uint16_t& first);
+    int release_ports(std::uint8_t protocol, std::uint16_t first, std::uint16_t count);
+
+    // Sends one record as it is, with what follows it, honestly published. False: no room, and the server takes nothing
+    // any more.
     bool send(std::span<std::uint8_t const> frame, lvif_record record, std::size_t queue = 0);
     void ring(std::size_t queue = 0) { lvif_hv_event_notify(hv_, queues_.at(queue).event); }
-    // Until the server has taken all that was sent. False: it did not within 5 s.
+    // Until the server has taken all that was sent. False: it does not.
     bool await_taken(std::size_t queue = 0);
 
   private:
     Ring make_ring(std::uint32_t capacity);
     std::uint32_t make_page(lvif_control_ring*& page);
+    bool server_keeps_ports() { return read_backend(LVIF_KEY_PORT_AUTHORITY) == "server"; }
+    int ask_server(lvif_message_type operation, std::uint8_t protocol, std::uint16_t port, std::uint16_t count,
+                   std::uint16_t& answered);
+    bool take_reply(std::uint32_t id, lvif_message& reply);
 
     lvif_hv* hv_ = nullptr;
     std::string frontend_;
@@ -99,6 +110,7 @@ class Rogue {
     lvif_control_ring* to_server_ = nullptr;
     lvif_control_ring* to_guest_ = nullptr;
     std::uint32_t control_event_ = 0;
+    std::uint32_t asked_ = 0;
     std::uint16_t udp_port_ = 0;
 };
 
