@@ -15,14 +15,13 @@ PROGRAMS = {
     "librettosctl": "daemon/ctl",
     "librettos-hypervisord": "drivers/hypervisor/local",
     "librettos-guest": "guest-frontend/linux",
-    "hostile_domu": "tests/xen/hostile",
     "smoke_echo": "tests/smoke",
     "portmap_call": "tests/xen/portmap",
     "portmap_hypercall_conformance": "tests/xen/portmap",
 }
 # DPDK loads every driver of its folder at start: only those that the lab uses.
 DRIVERS = ("bus_vdev", "bus_pci", "mempool_ring", "mempool_stack", "net_af_packet", "net_tap", "net_e1000")
-IN_DOMU = ("librettos-guest", "smoke_echo", "hostile_domu", "portmap_call")
+IN_DOMU = ("librettos-guest", "smoke_echo", "portmap_call")
 
 
 def built(build, names=tuple(PROGRAMS)):
