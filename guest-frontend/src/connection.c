@@ -187,6 +187,7 @@ void lvif_connection_release(struct lvif_device *device)
 	struct lvif_environment const *const environment = &device->environment;
 	struct lvif_connection *const connection = &device->connection;
 
+	lvif_switch_abandon(device);
 	lvif_connection_take_queues(device);
 	lvif_ports_abandon(device);
 	while (connection->events > 0)

@@ -78,6 +78,13 @@ struct lvif_device {
 	bool link_up;
 	uint16_t mtu;
 
+	enum lvif_path path;
+	struct lvif_message vf_request; /* of the server, not yet answered; type 0: none */
+	uint32_t vf_serial;             /* of the last one */
+	bool vf_opening;                /* open() was called, close() not yet */
+	bool vf_beginning;              /* begin() was called, end() not yet */
+	bool vf_lost_due;
+
 	uint32_t last_ticket;
 	struct lvif_port_request port_request[LVIF_PORT_REQUESTS];
 
@@ -116,6 +123,12 @@ int lvif_message_send(struct lvif_device *device, struct lvif_message const *mes
 /* ports.c: what a reply answers; the end of a connection answers all. */
 void lvif_ports_answer(struct lvif_device *device, struct lvif_message const *reply);
 void lvif_ports_abandon(struct lvif_device *device);
+
+/* vf_switch.c: a SWITCH_ message; what it asks for is done by lvif_switch_step() */
+void lvif_switch_request(struct lvif_device *device, struct lvif_message const *request);
+void lvif_switch_step(struct lvif_device *device, uint64_t now_us);
+/* Back to the rings without a word: the connection ends. */
+void lvif_switch_abandon(struct lvif_device *device);
 
 /* lifecycle.c: the device's own state in the store. false: not written yet, will be tried again. */
 bool lvif_state_set(struct lvif_device *device, enum lvif_state state);

@@ -2,8 +2,6 @@
 /* What guest and server tell each other over the control rings. */
 #include "device.h"
 
-#define EOPNOTSUPP (-95)
-
 static struct lvif_control_ring const *alive_ring(struct lvif_device const *device)
 {
 	return device->connection.control.to_server;
@@ -34,6 +32,10 @@ static void say_hello(struct lvif_device *device)
 	struct lvif_message message = {.type = LVIF_MSG_HELLO, .flags = LVIF_MSG_WANTS_REPLY, .id = 1};
 
 	message.u.hello.version = LVIF_CONTROL_VERSION;
+	if (device->environment.vf != NULL)
+		message.u.hello.flags = LVIF_HELLO_CAN_SWITCH;
+	if (device->path == LVIF_PATH_DIRECT)
+		message.u.hello.flags |= LVIF_HELLO_DIRECT;
 	lvif_text_copy_printable(message.u.hello.program, sizeof(message.u.hello.program), device->options.program,
 	                         sizeof(device->options.program));
 	if (lvif_message_send(device, &message) == 0)
@@ -43,7 +45,7 @@ static void say_hello(struct lvif_device *device)
 /* A reply that does not fit is dropped: a full ring is never waited for. */
 static void refuse(struct lvif_device *device, struct lvif_message const *request)
 {
-	struct lvif_message const reply = {.type = LVIF_MSG_REPLY, .id = request->id, .status = EOPNOTSUPP};
+	struct lvif_message const reply = {.type = LVIF_MSG_REPLY, .id = request->id, .status = LVIF_EOPNOTSUPP};
 
 	(void)lvif_message_send(device, &reply);
 }
@@ -64,6 +66,12 @@ static void handle(struct lvif_device *device, struct lvif_message const *messag
 		break;
 	case LVIF_MSG_REPLY:
 		lvif_ports_answer(device, message);
+		break;
+	case LVIF_MSG_SWITCH_PREPARE:
+	case LVIF_MSG_SWITCH_COMMIT:
+	case LVIF_MSG_SWITCH_BACK:
+	case LVIF_MSG_SWITCH_RELEASE:
+		lvif_switch_request(device, message);
 		break;
 	default:
 		if (message->flags & LVIF_MSG_WANTS_REPLY)

@@ -161,6 +161,7 @@ static bool step_connected(struct lvif_device *device, uint64_t now_us)
 	int const server = lvif_backend_moved(device) ? LVIF_ENOENT : lvif_backend_state(device);
 
 	lvif_messages_handle(device);
+	lvif_switch_step(device, now_us);
 	switch (server) {
 	case LVIF_STATE_CLOSING:
 	case LVIF_STATE_CLOSED:

@@ -206,6 +206,16 @@ bool lvif_tx_wait(struct lvif_device *device, uint16_t queue, uint32_t length)
 	return !lvif_queue_live(device, queue) || lvif_producer_wait(&device->queues[queue].tx, length);
 }
 
+bool lvif_tx_idle(struct lvif_device *device, uint16_t queue)
+{
+	struct lvif_producer const *producer;
+
+	if (!lvif_queue_live(device, queue))
+		return true;
+	producer = &device->queues[queue].tx;
+	return __atomic_load_n(&producer->ring->tail, __ATOMIC_ACQUIRE) == producer->published; /* TAIL */
+}
+
 uint32_t lvif_tx_max(struct lvif_device const *device, uint16_t queue)
 {
 	return lvif_queue_live(device, queue) ? device->queues[queue].tx.max_frame : 0;

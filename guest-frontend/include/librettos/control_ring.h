@@ -35,11 +35,20 @@ enum lvif_message_type {
 	LVIF_MSG_PORT_BIND = 16,  /* guest -> server, wants a reply; only where the server is the portmap's  */
 	LVIF_MSG_PORT_LEASE = 17, /* authority (handshake.h, "port-authority" = "server"); elsewhere the     */
 	LVIF_MSG_PORT_RELEASE = 18, /* answer is -EOPNOTSUPP: ask the hypervisor                                */
-	                            /* 32 .. 47 are set aside for the switch between rings and a VF */
+	LVIF_MSG_SWITCH_PREPARE = 32, /* server -> guest: the switch between the rings and a VF; each wants a reply, which */
+	LVIF_MSG_SWITCH_COMMIT = 33,  /* comes when it is done; librettos/vf_switch.h says what each means                  */
+	LVIF_MSG_SWITCH_BACK = 34,
+	LVIF_MSG_SWITCH_RELEASE = 35,
+	LVIF_MSG_VF_LOST = 36, /* guest -> server: its VF is gone, it uses the rings; wants no reply */
+	                       /* .. 47 are set aside for the switch */
 };
 
 /* lvif_message.flags */
 #define LVIF_MSG_WANTS_REPLY 0x0001u
+
+/* u.hello.flags */
+#define LVIF_HELLO_CAN_SWITCH 0x0001u /* the guest knows what to do with a VF */
+#define LVIF_HELLO_DIRECT 0x0002u     /* it sends through one now */
 
 struct lvif_message {
 	uint16_t type;  /* enum lvif_message_type */
@@ -50,7 +59,7 @@ struct lvif_message {
 	union {
 		struct {
 			uint32_t version; /* LVIF_CONTROL_VERSION */
-			uint32_t reserved;
+			uint32_t flags;   /* LVIF_HELLO_* */
 			char program[40]; /* name and version, NUL-terminated; printed by librettosctl */
 		} hello;
 		struct {
@@ -69,6 +78,11 @@ struct lvif_message {
 			uint16_t port;  /* host order; 0 in a bind: any */
 			uint16_t count; /* of a lease; 1 else */
 		} port;                 /* the reply carries the granted port and count */
+		struct {
+			uint32_t serial; /* of the switch, repeated in the reply and in VF_LOST */
+			uint16_t vlan;   /* of PREPARE: tag that the guest's frames have on the VF, 0: none */
+			uint8_t mac[6];  /* of PREPARE: the VF's, which is the guest's own */
+		} vf;
 		uint8_t bytes[48];
 	} u;
 };

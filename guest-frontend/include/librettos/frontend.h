@@ -28,6 +28,7 @@
 #include <librettos/control_ring.h>
 #include <librettos/frame_ring.h>
 #include <librettos/handshake.h>
+#include <librettos/vf_switch.h>
 
 #ifdef __cplusplus
 #pragma GCC diagnostic push
@@ -42,6 +43,7 @@ extern "C" {
 #define LVIF_EBUSY (-16)
 #define LVIF_EINVAL (-22)
 #define LVIF_EMSGSIZE (-90)
+#define LVIF_EOPNOTSUPP (-95)
 #define LVIF_ENOTCONN (-107)
 #define LVIF_EPROTO (-71)
 #define LVIF_ENOENT (-2)
@@ -78,6 +80,9 @@ struct lvif_environment {
 
 	/* Returns when no thread is inside a tx or rx call of this device. NULL: the caller has one thread only. */
 	void (*quiesce)(void *context);
+
+	/* NULL: the guest cannot use a VF. Called with `context`. */
+	struct lvif_vf_operations const *vf;
 };
 
 enum lvif_mode { LVIF_MODE_SHARED = 0, LVIF_MODE_DEDICATED = 1 };
@@ -192,6 +197,14 @@ int lvif_port_request(struct lvif_device *device, enum lvif_message_type operati
                       uint16_t count, uint32_t *ticket);
 /* 1: *answer is one that was not taken before, its ticket has served; 0: none. */
 int lvif_port_take_answer(struct lvif_device *device, struct lvif_port_answer *answer);
+
+/* ---- the switch (librettos/vf_switch.h). Control thread. ---- */
+
+enum lvif_path lvif_path(struct lvif_device const *device);
+/* The VF, or its link, is gone: back to the rings, which the server is told. Calls the environment's end() and close(). */
+void lvif_vf_lost(struct lvif_device *device);
+/* Whether the server has taken all that was published. The queue's tx user, or anyone while it has none. */
+bool lvif_tx_idle(struct lvif_device *device, uint16_t queue);
 
 /* ---- sending: one user per queue at a time; none of these blocks, all may run under a spin lock ---- */
 

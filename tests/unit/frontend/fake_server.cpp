@@ -204,11 +204,15 @@ void FakeServer::messages() {
             send(answer);
             continue;
         }
-        if (message.type == LVIF_MSG_REPLY)
+        if (message.type == LVIF_MSG_REPLY) {
             replies++;
+            switch_replies.push_back(message);
+        }
+        vf_lost += message.type == LVIF_MSG_VF_LOST;
         if (message.type != LVIF_MSG_HELLO)
             continue;
         hellos++;
+        hello_flags = message.u.hello.flags;
         program = std::string(message.u.hello.program, strnlen(message.u.hello.program, 40));
         lvif_message answer{};
         answer.type = LVIF_MSG_REPLY;

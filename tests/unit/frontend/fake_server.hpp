@@ -35,6 +35,9 @@ class FakeServer {
     bool answers_ports = true;    // else they stay in the ring, as for a server that is busy
     std::vector<lvif_message> port_requests;
     std::string program;  // from the last HELLO
+    std::uint32_t hello_flags = 0;
+    std::vector<lvif_message> switch_replies;
+    std::uint64_t vf_lost = 0;
     std::uint64_t hellos = 0;
     std::uint64_t echoed = 0;
     std::uint64_t replies = 0;

@@ -149,7 +149,8 @@ lvif_environment FakeWorld::environment() {
             .store_unwatch = Calls::store_unwatch,
             .now_us = Calls::now_us,
             .yield = Calls::yield,
-            .quiesce = Calls::quiesce};
+            .quiesce = Calls::quiesce,
+            .vf = vf};
 }
 
 bool FakeWorld::fails() {

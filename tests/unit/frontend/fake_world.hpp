@@ -53,6 +53,7 @@ class FakeWorld {
     bool watch_fired = true;   // the guest has to poll
     std::uint64_t now_us = 1000000;
     std::uint64_t notifications = 0;
+    lvif_vf_operations const* vf = nullptr;  // called with this world as context
     std::function<void()> on_yield = [] {};
     std::function<void()> on_quiesce = [] {};
 

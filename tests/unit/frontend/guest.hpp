@@ -14,7 +14,7 @@
 class Guest {
   public:
     Guest(FakeWorld& world, FakeServer& server)
-        : device(nullptr), world_(world), server_(server), environment_(world.environment()) {
+        : device(nullptr), world_(world), server_(server) {
         std::size_t const bytes = (lvif_device_bytes() + 63) / 64 * 64;
         memory_.reset(static_cast<std::byte*>(std::aligned_alloc(64, bytes)));
         std::fill_n(memory_.get(), bytes, std::byte{0xcd});  // lvif_open takes memory of any content
@@ -32,7 +32,8 @@ class Guest {
 
     int open(lvif_options const& wanted = options()) {
         next_us_ = 0;
-        return lvif_open(device, &environment_, &wanted);
+        auto const environment = world_.environment();
+        return lvif_open(device, &environment, &wanted);
     }
 
     lvif_phase poll() {
@@ -96,7 +97,6 @@ class Guest {
     };
     FakeWorld& world_;
     FakeServer& server_;
-    lvif_environment environment_;
     std::unique_ptr<std::byte, Free> memory_;
     std::uint64_t next_us_ = 0;
 };
