@@ -35,8 +35,10 @@ enum lvif_message_type {
 	LVIF_MSG_PORT_BIND = 16,  /* guest -> server, wants a reply; only where the server is the portmap's  */
 	LVIF_MSG_PORT_LEASE = 17, /* authority (handshake.h, "port-authority" = "server"); elsewhere the     */
 	LVIF_MSG_PORT_RELEASE = 18, /* answer is -EOPNOTSUPP: ask the hypervisor                                */
-	LVIF_MSG_SWITCH_PREPARE = 32, /* server -> guest: the switch between the rings and a VF; each wants a reply, which */
-	LVIF_MSG_SWITCH_COMMIT = 33,  /* comes when it is done; librettos/vf_switch.h says what each means                  */
+	LVIF_MSG_SWITCH_PREPARE =
+	        32, /* server -> guest: the switch between the rings and a VF; each wants a reply, which */
+	LVIF_MSG_SWITCH_COMMIT =
+	        33, /* comes when it is done; librettos/vf_switch.h says what each means                  */
 	LVIF_MSG_SWITCH_BACK = 34,
 	LVIF_MSG_SWITCH_RELEASE = 35,
 	LVIF_MSG_VF_LOST = 36, /* guest -> server: its VF is gone, it uses the rings; wants no reply */

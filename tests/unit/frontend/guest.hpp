@@ -13,8 +13,7 @@
 
 class Guest {
   public:
-    Guest(FakeWorld& world, FakeServer& server)
-        : device(nullptr), world_(world), server_(server) {
+    Guest(FakeWorld& world, FakeServer& server) : device(nullptr), world_(world), server_(server) {
         std::size_t const bytes = (lvif_device_bytes() + 63) / 64 * 64;
         memory_.reset(static_cast<std::byte*>(std::aligned_alloc(64, bytes)));
         std::fill_n(memory_.get(), bytes, std::byte{0xcd});  // lvif_open takes memory of any content

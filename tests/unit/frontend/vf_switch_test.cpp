@@ -317,24 +317,17 @@ TEST_F(VfSwitch, AnyOrderLeadsHome) {
         vf.open_result = vf.begin_result = random() % 4 == 0 ? enodev : 1;
         if (random() % 3 == 0)
             vf.up_after = vf.begin_after = static_cast<int>(random() % 4);
-        switch (random() % 12) {
-            case 0:
-                lvif_vf_lost(guest.device);
-                break;
-            case 1:
-                if (server.alive())
-                    server.crash();
-                else
-                    server.restart();
-                break;
-            case 2:
-                if (server.connected())
-                    server.detach("by chance");
-                break;
-            default:
-                say(static_cast<lvif_message_type>(LVIF_MSG_SWITCH_PREPARE + random() % 4));
-                break;
-        }
+        auto const chance = random() % 1000;
+        if (!server.alive() && chance < 200)
+            server.restart();
+        else if (chance < 20)
+            lvif_vf_lost(guest.device);
+        else if (chance < 30)
+            server.crash();
+        else if (chance < 32 && server.connected())
+            server.detach("by chance");
+        else
+            say(static_cast<lvif_message_type>(LVIF_MSG_SWITCH_PREPARE + random() % 4));
         for (auto polls = random() % 6; polls > 0; polls--)
             guest.step();
     }
@@ -346,7 +339,7 @@ TEST_F(VfSwitch, AnyOrderLeadsHome) {
     go_direct();
     EXPECT_EQ(ask(LVIF_MSG_SWITCH_RELEASE), 0);
     EXPECT_FALSE(vf.opened || vf.begun);
-    EXPECT_GT(vf.begins, 100);
+    EXPECT_GT(vf.begins, 100) << "it got there often";
 }
 
 }  // namespace
