@@ -96,6 +96,7 @@ bool Guest::adopt(TimePoint now) {
     if (!offer || (published_ != LVIF_STATE_INIT_WAIT && published_ != LVIF_STATE_CONNECTED))
         return false;
     offer_ = *offer;
+    wish_ = read_wish();
     if (offer_.mode == GuestMode::dedicated)
         pool_index_ = around_.pool.claim(name_, offer_.ipv4, offer_.ipv6, offer_.mac);
     if (!identity_is_current()) {
@@ -201,7 +202,13 @@ void Guest::refresh_waiting(lvif_state state, TimePoint now) {
         case LVIF_STATE_INIT_WAIT:
             return;
         case LVIF_STATE_INITIALISED:
-            connect(now);
+            if (read_wish() == wish_) {
+                connect(now);
+                return;
+            }
+            phase_ = Phase::detached;  // it took that offer before it could see another
+            count_attached(false);
+            want(LVIF_STATE_CLOSING, "asked for another mode than it was offered: start over");
             return;
         case LVIF_STATE_CLOSING:
         case LVIF_STATE_CLOSED:

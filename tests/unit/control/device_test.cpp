@@ -132,6 +132,22 @@ TEST_F(MadeDevice, GuestThatAsksAfterTheOfferGetsAnother) {
     connect(guest, "dedicated");
 }
 
+TEST_F(MadeDevice, GuestThatTakesTheOfferFromBeforeItAskedStartsOver) {
+    config.attach.names = {"own-*"};
+    FakeGuest guest(world, "own-1");
+    start();
+    EXPECT_EQ(guest.offered(LVIF_KEY_MODE), "shared");
+    guest.open("dedicated");
+    guest.prepare();
+    guest.set_state(LVIF_STATE_INITIALISED);
+    settle();
+    EXPECT_EQ(guest.server_state(), LVIF_STATE_CLOSING);
+    guest.set_state(LVIF_STATE_CLOSED);
+    settle();
+    connect(guest, "dedicated");
+    EXPECT_EQ(guest.offered(LVIF_KEY_MODE), "dedicated");
+}
+
 TEST_F(MadeDevice, GuestThatKeepsRemovingItsDeviceGetsItBackAtOurPace) {
     FakeGuest guest(world, "web-1");
     start();
