@@ -12,7 +12,9 @@
 #include "daemon/config/config.hpp"
 #include "daemon/ctl/commands.hpp"
 #include "daemon/ctl/fields.hpp"
+#include "drivers/hypervisor/xen/dom0_memory.hpp"
 #include "drivers/hypervisor/xen/make_xen_hypervisor.hpp"
+#include "drivers/hypervisor/xen/open_machine_addresses.hpp"
 #include "drivers/hypervisor/xen/xen_checks.hpp"
 #include "drivers/nic/preflight.hpp"
 
@@ -53,7 +55,8 @@ std::vector<StartCheck> check_all(std::string const& config_path) try {
     auto const add = [&](std::vector<StartCheck> more) {
         std::move(more.begin(), more.end(), std::back_inserter(checks));
     };
-    add(check_nic(config.port));
+    add(check_nic(config.port, "/", open_machine_addresses));
+    add(check_dom0_memory(xen_command_line()));
     if (config.hypervisor == "xen")
         add(check_xen({config.limits.guests, config.limits.queues, config.limits.ring_bytes}, xen_keeps_portmap));
     else

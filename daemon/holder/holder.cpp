@@ -100,6 +100,7 @@ std::span<ThreadStats const> Holder::threads() const {
 }
 
 void Holder::start_engine() {
+    require_right_memory(true);
     StatsHeader& stats = *stats_.header();
     for (std::size_t i = 0; i < config_.data.threads; ++i) {
         stats.thread[i].sleeping.store(0, std::memory_order_relaxed);  // its writer is dead
@@ -249,8 +250,17 @@ void Holder::reload() {
 }
 
 void Holder::tick() {
+    require_right_memory(false);
     look_at_link();
     judge_progress();
+}
+
+// Ending closes the device, and the kernel then ends its DMA.
+void Holder::require_right_memory(bool all) const {
+    if (auto const fault = port_.memory_fault(all); !fault.empty()) {
+        spdlog::critical("the NIC's memory has moved in the machine ({}): ending at once, to be started again", fault);
+        std::_Exit(EXIT_FAILURE);
+    }
 }
 
 void Holder::judge_progress() {

@@ -53,6 +53,7 @@ class Holder {
     void stop();
     void reload();
     void tick();
+    void require_right_memory(bool all) const;
     void judge_progress();
     void look_at_link();
     void send_link();

@@ -10,6 +10,7 @@
 #include "daemon/holder/holder.hpp"
 #include "daemon/holder/logging.hpp"
 #include "daemon/holder/options.hpp"
+#include "drivers/hypervisor/xen/open_machine_addresses.hpp"
 #include "drivers/nic/eal.hpp"
 #include "drivers/nic/port.hpp"
 
@@ -27,7 +28,7 @@ Config read_config(Options const& options) {
 int hold(Options const& options, Config const& config) {
     set_up_logging(options.log_level.empty() ? config.log.level : options.log_level, "");
     Holder::block_signals();
-    Eal const eal(config.port);
+    Eal const eal(config.port, config.data.threads, open_machine_addresses);
     Port port(config.port, config.data.threads, eal);
     return Holder({options.config_path, options.log_level}, config, port).run();
 }

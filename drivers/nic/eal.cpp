@@ -7,13 +7,17 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <exception>
 #include <system_error>
 
+#include <rte_dev.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
+#include <rte_ethdev.h>
 #include <rte_malloc.h>
 
 #include "drivers/nic/device.hpp"
+#include "drivers/nic/dma_checks.hpp"
 #include "drivers/nic/eal_log.hpp"
 #include "drivers/nic/preflight.hpp"
 #include "drivers/nic/realtime_signals.hpp"
@@ -37,23 +41,32 @@ std::string lcore_map() {
     return "0@(" + cpus + ")";
 }
 
+// None of the machine's devices: DPDK would look for drivers of all of them if it were given none.
+constexpr char no_device[] = "ffff:ff:1f.7";
+
+[[noreturn]] void fail(std::string const& what) {
+    std::string const said = last_eal_complaints();
+    throw NicError(what + (said.empty() ? "" : "; it said: " + said));
+}
+
 }  // namespace
 
-std::vector<std::string> eal_arguments(PortOptions const& port) {
+std::vector<std::string> eal_arguments(PortOptions const& port, bool machine_addresses) {
     Device const device(port.device);
+    constexpr std::uint32_t bookkeeping_mib = 64;  // what the NIC sees comes from elsewhere then
     std::vector<std::string> arguments{"librettos-netserver", "--no-telemetry", "--lcores=" + lcore_map(), "-m",
-                                       std::to_string(port.memory_mib)};
+                                       std::to_string(machine_addresses ? bookkeeping_mib : port.memory_mib)};
     if (port.huge_pages) {
         arguments.emplace_back("--in-memory");  // no files left in hugetlbfs, several servers on one machine
     } else {
         arguments.insert(arguments.end(), {"--no-huge", "--no-shconf"});
     }
     // With huge pages DPDK chooses: uio needs physical addresses.
-    if (!port.huge_pages || !device.pci) {
+    if (!port.huge_pages || !device.pci || machine_addresses) {
         arguments.emplace_back("--iova-mode=va");
     }
     if (device.pci) {
-        arguments.insert(arguments.end(), {"-a", device.text});
+        arguments.insert(arguments.end(), {"-a", machine_addresses ? no_device : device.text});
     } else {
         arguments.insert(arguments.end(), {"--no-pci", "--vdev=" + device.text});
     }
@@ -85,10 +98,58 @@ bool eal_memory_survives_fork() {
     return shared;
 }
 
-Eal::Eal(PortOptions const& port) : fds_before_(open_fds()) {
-    require_nic_prerequisites(port);
+Eal::Eal(PortOptions const& port, std::uint16_t queues, OpenMachineAddresses open) : fds_before_(open_fds()) {
+    require_nic_prerequisites(port, open);
+    Device const device(port.device);
+    if (device.pci && is_uio(driver_of(device.name))) {
+        claim(device.name);
+        if (is_pv_domain()) {
+            allocate(port, queues, open);
+        }
+    }
     route_eal_log();
-    std::vector<std::string> arguments = eal_arguments(port);
+    start(port);
+    try {
+        if (!eal_memory_survives_fork()) {
+            throw NicError(
+                "DPDK's memory is private to this process, so no engine could use the port: memfd_create does not work "
+                "here; allow that system call (seccomp, SystemCallFilter=), or write huge_pages = true under [port]");
+        }
+        if (dma_) {
+            heap_ = std::make_unique<MachineHeap>(*dma_);
+            attach(device.text);
+        }
+        if (claim_) {
+            claim_->outlive_device(dma_ ? std::vector{dma_->pin_fd()} : std::vector<int>{});
+        }
+    } catch (...) {
+        rte_eal_cleanup();
+        throw;
+    }
+}
+
+Eal::~Eal() {
+    rte_eal_cleanup();
+}
+
+void Eal::claim(std::string const& address) try {
+    claim_ = std::make_unique<PciClaim>(address);
+} catch (std::system_error const& error) {
+    throw NicError(std::string(error.what()) + "; end it first (see: fuser -v /dev/uio*), and run this as root");
+}
+
+void Eal::allocate(PortOptions const& port, std::uint16_t queues, OpenMachineAddresses open) try {
+    if (!claim_->was_reset()) {
+        throw NicError("the kernel could not reset " + port.device +
+                       ": it may still write to memory of a server that was killed; unbind it and bind it again");
+    }
+    dma_ = std::make_unique<DmaMemory>(LockedMemory(std::size_t{port.memory_mib} << 20), ring_memory(queues), open());
+} catch (DmaRefused const& refusal) {
+    throw NicError(std::string(refusal.what()) + "; " + refusal.mend);
+}
+
+void Eal::start(PortOptions const& port) {
+    std::vector<std::string> arguments = eal_arguments(port, dma_ != nullptr);
     std::vector<char*> argv;
     for (auto& argument : arguments) {
         argv.push_back(argument.data());
@@ -104,16 +165,32 @@ Eal::Eal(PortOptions const& port) : fds_before_(open_fds()) {
                        (said.empty() ? "" : "; it said: " + said) +
                        (geteuid() == 0 ? "" : "; most ports need root (CAP_NET_RAW, CAP_NET_ADMIN)"));
     }
-    if (!eal_memory_survives_fork()) {
-        rte_eal_cleanup();
-        throw NicError(
-            "DPDK's memory is private to this process, so no engine could use the port: memfd_create does not work "
-            "here; allow that system call (seccomp, SystemCallFilter=), or write huge_pages = true under [port]");
+}
+
+void Eal::attach(std::string const& device) {
+    if (int const error = rte_dev_probe(device.c_str()); error != 0) {
+        fail("DPDK cannot use " + device + " (" + rte_strerror(-error) + ")");
+    }
+    rte_eth_dev_info info{};
+    std::uint16_t id = 0;
+    if (rte_eth_dev_get_port_by_name(Device(device).name.c_str(), &id) == 0 && rte_eth_dev_info_get(id, &info) == 0 &&
+        !takes_memory_by_socket(info.driver_name)) {
+        throw NicError("in a Xen PV domain only NICs of net_e1000 and net_ixgbe can be used: of " +
+                       std::string(info.driver_name) +
+                       " nobody has looked where its memory comes from; give the NIC to an HVM or PVH driver domain");
     }
 }
 
-Eal::~Eal() {
-    rte_eal_cleanup();
+std::string Eal::memory_fault(bool all) const {
+    constexpr std::size_t pages_at_once = 4096;
+    if (!dma_) {
+        return {};
+    }
+    try {
+        return all ? dma_->fault_anywhere() : dma_->fault_in_next(pages_at_once);
+    } catch (std::exception const& error) {
+        return error.what();
+    }
 }
 
 }  // namespace librettos

@@ -103,7 +103,7 @@ rte_ether_addr ether_address(std::array<std::uint8_t, 6> const& mac) {
 
 }  // namespace
 
-Port::Port(PortOptions const& options, std::uint16_t queues, Eal const& eal) {
+Port::Port(PortOptions const& options, std::uint16_t queues, Eal const& eal) : eal_(eal) {
     Device const device(options.device);
     if (int const error = rte_eth_dev_get_port_by_name(device.name.c_str(), &description_.port_id); error != 0) {
         fail("DPDK made no port of \"" + options.device + "\"; is its driver installed (librte-net-*)?", error);
@@ -119,7 +119,7 @@ Port::Port(PortOptions const& options, std::uint16_t queues, Eal const& eal) {
         }
         create_pool(options);
         configure(options, queues);
-        set_up_queues(options, eal);
+        set_up_queues(options);
         start(options);
     } catch (...) {
         close();
@@ -143,7 +143,7 @@ void Port::close() noexcept {
 }
 
 void Port::create_pool(PortOptions const& options) {
-    int const socket = std::max(0, rte_eth_dev_socket_id(description_.port_id));
+    int const socket = eal_.buffer_socket(std::max(0, rte_eth_dev_socket_id(description_.port_id)));
     pool_ = rte_pktmbuf_pool_create("frames", options.buffers, cache_buffers, 0, data_room_bytes(options.mtu_bytes),
                                     socket);
     if (pool_ == nullptr) {
@@ -180,7 +180,7 @@ void Port::configure(PortOptions const& options, std::uint16_t queues) {
     conf.rxmode.offloads = RTE_ETH_RX_OFFLOAD_CHECKSUM & info.rx_offload_capa;
     conf.txmode.offloads = tx_wanted & info.tx_offload_capa;
     conf.intr_conf.lsc = (*info.dev_flags & RTE_ETH_DEV_INTR_LSC) != 0 ? 1 : 0;
-    conf.intr_conf.rxq = device.pci ? 1 : 0;
+    conf.intr_conf.rxq = device.pci && eal_.has_queue_interrupts() ? 1 : 0;
     if (queues > 1 && info.flow_type_rss_offloads != 0 && info.hash_key_size <= rss_key_room) {
         conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
         conf.rx_adv_conf.rss_conf.rss_hf =
@@ -203,14 +203,14 @@ void Port::configure(PortOptions const& options, std::uint16_t queues) {
     description_.rx_interrupt = conf.intr_conf.rxq != 0;
 }
 
-void Port::set_up_queues(PortOptions const& options, Eal const& eal) {
+void Port::set_up_queues(PortOptions const& options) {
     std::uint16_t const id = description_.port_id;
     std::uint16_t rx_descriptors = options.descriptors;
     std::uint16_t tx_descriptors = options.descriptors;
     if (int const error = rte_eth_dev_adjust_nb_rx_tx_desc(id, &rx_descriptors, &tx_descriptors); error != 0) {
         fail("the port takes no queues of " + std::to_string(options.descriptors) + " descriptors", error);
     }
-    unsigned const socket = static_cast<unsigned>(std::max(0, rte_eth_dev_socket_id(id)));
+    auto const socket = static_cast<unsigned>(eal_.ring_socket(std::max(0, rte_eth_dev_socket_id(id))));
     RealtimeSignalsTaken const no_signal_for_net_tap;
     description_.wait_fds.assign(description_.queues, -1);
     for (std::uint16_t queue = 0; queue < description_.queues; ++queue) {
@@ -227,7 +227,7 @@ void Port::set_up_queues(PortOptions const& options, Eal const& eal) {
     }
     // Drivers that open their sockets when they are probed: one per queue, in order.
     if (std::count(description_.wait_fds.begin(), description_.wait_fds.end(), -1) == description_.queues) {
-        auto const opened = frame_fds_since(eal.fds_before());
+        auto const opened = frame_fds_since(eal_.fds_before());
         std::copy_n(opened.begin(), std::min<std::size_t>(opened.size(), description_.queues),
                     description_.wait_fds.begin());
     }

@@ -38,15 +38,18 @@ class Port {
     int add_mac(std::array<std::uint8_t, 6> const& mac);
     int remove_mac(std::array<std::uint8_t, 6> const& mac);
     bool promiscuous() const;
+    // See Eal::memory_fault.
+    std::string memory_fault(bool all) const { return eal_.memory_fault(all); }
 
   private:
     void create_pool(PortOptions const& options);
     void configure(PortOptions const& options, std::uint16_t queues);
-    void set_up_queues(PortOptions const& options, Eal const& eal);
+    void set_up_queues(PortOptions const& options);
     void set_interface_mtu(PortOptions const& options);
     void start(PortOptions const& options);
     void close() noexcept;
 
+    Eal const& eal_;
     PortDescription description_;
     rte_mempool* pool_ = nullptr;
     std::string interface_;  // of the kernel, behind a software port; empty: none

@@ -2,19 +2,19 @@
 // Start-up checks of the NIC side.
 #include "drivers/nic/preflight.hpp"
 
-#include <fcntl.h>
 #include <net/if.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <cstdlib>
 #include <fstream>
 #include <string>
-#include <string_view>
+#include <utility>
 
 #include "drivers/nic/device.hpp"
+#include "drivers/nic/dma_checks.hpp"
+#include "drivers/nic/pci_device.hpp"
 
 namespace librettos {
 namespace {
@@ -55,25 +55,17 @@ StartCheck check_huge_pages(std::uint32_t memory_mib, fs::path const& root) {
                    " (or write huge_pages = false)");
 }
 
-// DPDK reads the same variable.
-fs::path pci_devices(fs::path const& root) {
-    char const* const other = std::getenv("SYSFS_PCI_DEVICES");
-    return other == nullptr ? root / "sys/bus/pci/devices" : fs::path(other);
-}
-
-std::string driver_of(std::string const& address, fs::path const& root) {
-    std::error_code error;
-    fs::path const link = fs::read_symlink(pci_devices(root) / address / "driver", error);
-    return error ? "no driver" : link.filename().string();
-}
-
-bool is_uio(std::string_view driver) {
-    return driver == "uio_pci_generic" || driver == "igb_uio";
-}
-
-// Drivers that DPDK uses beside the kernel's, which maps memory for them.
-bool is_bifurcated(std::string_view driver) {
-    return driver == "mlx4_core" || driver == "mlx5_core" || driver == "mana";
+// A PV domain has no huge pages and no IOMMU: uio and ordinary pages, whose machine addresses are looked up.
+StartCheck check_pv_binding(std::string const& address, bool huge_pages, fs::path const& root) {
+    auto const name = "PCI device " + address;
+    auto const driver = driver_of(address, root);
+    if (huge_pages)
+        return bad(name, "this is a Xen PV domain: it has no huge pages", "write huge_pages = false");
+    if (is_uio(driver) || is_bifurcated(driver))
+        return good(name, "bound to " + driver);
+    return bad(name, name + " is bound to " + driver + ", not to uio_pci_generic",
+               "bind it with: modprobe uio_pci_generic && dpdk-devbind.py --bind=uio_pci_generic " + address +
+                   " (the kernel then loses the interface)");
 }
 
 StartCheck check_pci_binding(std::string const& address, bool huge_pages, fs::path const& root) {
@@ -82,6 +74,8 @@ StartCheck check_pci_binding(std::string const& address, bool huge_pages, fs::pa
     if (!fs::exists(pci_devices(root) / address, error))
         return bad(name, "there is no PCI device " + address,
                    "see those there are with: dpdk-devbind.py --status-dev net");
+    if (is_pv_domain(root))
+        return check_pv_binding(address, huge_pages, root);
     auto const driver = driver_of(address, root);
     if (is_uio(driver) && !huge_pages)
         return bad(name, name + " is bound to " + driver + ", which needs port.huge_pages = true",
@@ -91,49 +85,6 @@ StartCheck check_pci_binding(std::string const& address, bool huge_pages, fs::pa
     return bad(name, name + " is bound to " + driver + ", not to vfio-pci",
                "bind it with: modprobe vfio-pci && dpdk-devbind.py --bind=vfio-pci " + address +
                    " (the kernel then loses the interface)");
-}
-
-// The kernel gives page frame numbers as zero to those whom it does not trust with them.
-bool knows_own_addresses(fs::path const& root) {
-    auto const page_bytes = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
-    alignas(4096) static std::uint8_t volatile probe[4096];
-    probe[0] = 1;
-    std::uint64_t entry = 0;
-    int const fd = open((root / "proc/self/pagemap").c_str(), O_RDONLY | O_CLOEXEC);
-    auto const at = reinterpret_cast<std::uintptr_t>(&probe[0]) / page_bytes * sizeof entry;
-    bool const read = fd >= 0 && pread(fd, &entry, sizeof entry, static_cast<off_t>(at)) == sizeof entry;
-    if (fd >= 0)
-        close(fd);
-    constexpr std::uint64_t frame_mask = (std::uint64_t{1} << 55) - 1;
-    return read && (entry & frame_mask) != 0;
-}
-
-// The NIC writes to the addresses that DPDK tells it: when these are not those of its buffers, it writes over somebody
-// else's memory. An IOMMU translates them (vfio-pci); without one they must be those of the machine. In a Xen PV domain
-// the kernel's numbers are not the machine's, and nothing translates.
-StartCheck check_dma(std::string const& address, fs::path const& root) {
-    std::string const name = "DMA addresses";
-    auto const driver = driver_of(address, root);
-    if (is_bifurcated(driver))
-        return good(name, "the kernel's driver " + driver + " maps the memory");
-    auto const guest_type = first_line(root / "sys/hypervisor/type") == "xen"
-                                ? first_line(root / "sys/hypervisor/guest_type")
-                                : std::string();
-    if (guest_type == "PV")
-        return bad(name,
-                   "this is a Xen PV domain: the physical addresses that DPDK reads are not the machine's, and " +
-                       address + " would write to memory of others",
-                   "give the NIC to an HVM or PVH driver domain (type=\"hvm\", pci=[\"" + address.substr(5) +
-                       "\"] in its xl configuration) and run the server there, or use the kernel's driver: device = "
-                       "\"net_af_packet0,iface=NAME\"");
-    if (!is_uio(driver))
-        return good(name, driver == "vfio-pci" ? "translated by the IOMMU" : "looked at once it is bound");
-    if (knows_own_addresses(root))
-        return good(name, "physical, as /proc/self/pagemap has them");
-    return bad(
-        name, "without an IOMMU DPDK needs physical addresses, which the kernel does not tell this process",
-        "run it as root with CAP_SYS_ADMIN, or bind the device to vfio-pci with: dpdk-devbind.py --bind=vfio-pci " +
-            address);
 }
 
 StartCheck check_interface(Device const& device) {
@@ -158,14 +109,15 @@ StartCheck check_tun(Device const& device, fs::path const& root) {
 
 }  // namespace
 
-std::vector<StartCheck> check_nic(PortOptions const& port, fs::path const& root) {
+std::vector<StartCheck> check_nic(PortOptions const& port, fs::path const& root, OpenMachineAddresses open) {
     Device const device(port.device);
     std::vector<StartCheck> checks;
-    if (port.huge_pages)
+    if (port.huge_pages && !(device.pci && is_pv_domain(root)))
         checks.push_back(check_huge_pages(port.memory_mib, root));
     if (device.pci) {
         checks.push_back(check_pci_binding(device.name, port.huge_pages, root));
-        checks.push_back(check_dma(device.name, root));
+        for (auto& check : check_dma(device.name, root, open))
+            checks.push_back(std::move(check));
     } else if (device.driver == "net_af_packet" || device.driver == "net_af_xdp") {
         checks.push_back(check_interface(device));
     } else if (device.driver == "net_tap") {
@@ -174,8 +126,8 @@ std::vector<StartCheck> check_nic(PortOptions const& port, fs::path const& root)
     return checks;
 }
 
-void require_nic_prerequisites(PortOptions const& port) {
-    for (auto const& check : check_nic(port)) {
+void require_nic_prerequisites(PortOptions const& port, OpenMachineAddresses open) {
+    for (auto const& check : check_nic(port, "/", open)) {
         if (check.verdict == StartCheck::Verdict::bad)
             throw NicError(check.found + "; " + check.mend);
     }

@@ -3,14 +3,32 @@
 #include <cerrno>
 #include <system_error>
 
+#include "drivers/hypervisor/xen/dom0_memory.hpp"
 #include "drivers/hypervisor/xen/make_xen_hypervisor.hpp"
+#include "drivers/hypervisor/xen/open_machine_addresses.hpp"
 #include "drivers/hypervisor/xen/xen_checks.hpp"
 
 namespace librettos {
 
-std::unique_ptr<Hypervisor> make_xen_hypervisor(bool) {
+namespace {
+
+[[noreturn]] void refuse() {
     throw std::system_error(EOPNOTSUPP, std::generic_category(),
                             "this build has no Xen; install libxen-dev and build again");
+}
+
+}  // namespace
+
+std::unique_ptr<Hypervisor> make_xen_hypervisor(bool) {
+    refuse();
+}
+
+std::unique_ptr<MachineAddresses> open_machine_addresses() {
+    refuse();
+}
+
+std::string xen_command_line() {
+    return {};
 }
 
 bool xen_keeps_portmap() {

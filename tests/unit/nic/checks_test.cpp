@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
+#include <memory>
+#include <system_error>
 
 #include "drivers/nic/device.hpp"
 #include "drivers/nic/eal.hpp"
@@ -75,6 +77,14 @@ TEST(Preflight, Interfaces) {
     EXPECT_EQ(complaint(port_options("net_null0")), "");
 }
 
+TEST(EalArguments, WithMachineAddressesTheDeviceComesLater) {
+    auto const arguments = eal_arguments(port_options("03:00.0"), true);
+    for (char const* wanted : {"--no-huge", "--iova-mode=va", "-a"}) {
+        EXPECT_THAT(arguments, Contains(std::string(wanted)));
+    }
+    EXPECT_THAT(arguments, Not(Contains(HasSubstr("03:00.0"))));
+}
+
 TEST(Preflight, HugePages) {
     PortOptions port = port_options("net_null0");
     port.huge_pages = true;
@@ -135,46 +145,36 @@ class Machine {
     }
     ~Machine() { std::filesystem::remove_all(root_); }
     // Page frame numbers of this process: the kernel's real ones, or nothing.
-    void tell_page_frames(bool tell) {
+    void tell_page_frames(bool tell) const {
         auto const pagemap = root_ / "proc/self/pagemap";
         std::filesystem::create_directories(pagemap.parent_path());
         std::filesystem::remove(pagemap);
         if (tell)
             std::filesystem::create_symlink("/proc/self/pagemap", pagemap);
     }
-    StartCheck dma(bool huge_pages = true) const {
+    StartCheck check(std::string const& name, bool huge_pages = false, OpenMachineAddresses open = nullptr) const {
         PortOptions port = port_options("0000:03:00.0");
         port.huge_pages = huge_pages;
         port.memory_mib = 0;
-        for (auto const& check : check_nic(port, root_)) {
-            if (check.name == "DMA addresses")
-                return check;
+        for (auto const& each : check_nic(port, root_, open)) {
+            if (each.name == name)
+                return each;
         }
         return {};
     }
-
-  private:
-    void write(std::string const& path, std::string const& line) {
+    StartCheck dma(bool huge_pages = true, OpenMachineAddresses open = nullptr) const {
+        return check("DMA addresses", huge_pages, open);
+    }
+    void write(std::string const& path, std::string const& line) const {
         if (line.empty())
             return;
         std::filesystem::create_directories((root_ / path).parent_path());
         std::ofstream(root_ / path) << line << "\n";
     }
+
+  private:
     std::filesystem::path root_;
 };
-
-TEST(Preflight, PciInAXenPvDomainIsRefused) {
-    for (char const* const driver : {"vfio-pci", "uio_pci_generic"}) {
-        auto const check = Machine("xen", "PV", driver).dma();
-        EXPECT_EQ(check.verdict, StartCheck::Verdict::bad);
-        EXPECT_THAT(check.found, HasSubstr("PV domain"));
-        EXPECT_THAT(check.mend, AllOf(HasSubstr("pci=[\"03:00.0\"]"), HasSubstr("net_af_packet0,iface=NAME")));
-    }
-    EXPECT_EQ(Machine("xen", "PV", "mlx5_core").dma().verdict, StartCheck::Verdict::good);
-    EXPECT_EQ(Machine("xen", "HVM", "vfio-pci").dma().verdict, StartCheck::Verdict::good);
-    EXPECT_EQ(Machine("xen", "PVH", "vfio-pci").dma().verdict, StartCheck::Verdict::good);
-    EXPECT_EQ(Machine("", "", "vfio-pci").dma().verdict, StartCheck::Verdict::good);
-}
 
 // Whom the kernel tells page frame numbers.
 bool has_sys_admin() {
@@ -186,8 +186,58 @@ bool has_sys_admin() {
     return false;
 }
 
+TEST(Preflight, InAXenPvDomainOnlyTheHypervisorKnowsAddresses) {
+    auto const vfio = Machine("xen", "PV", "vfio-pci").dma();
+    EXPECT_EQ(vfio.verdict, StartCheck::Verdict::bad);
+    EXPECT_THAT(vfio.mend, HasSubstr("--bind=uio_pci_generic 0000:03:00.0"));
+    auto const uio = Machine("xen", "PV", "uio_pci_generic").dma();
+    EXPECT_EQ(uio.verdict, StartCheck::Verdict::bad) << "nobody to ask";
+    EXPECT_THAT(uio.found, HasSubstr("PV domain"));
+    EXPECT_THAT(uio.mend, AllOf(HasSubstr("pci=[\"03:00.0\"]"), HasSubstr("net_af_packet0,iface=NAME")));
+    auto const denied = Machine("xen", "PV", "uio_pci_generic").dma(false, []() -> std::unique_ptr<MachineAddresses> {
+        throw std::system_error(EPERM, std::generic_category(), "no hypercalls for you");
+    });
+    EXPECT_EQ(denied.verdict, StartCheck::Verdict::bad);
+    EXPECT_THAT(denied.found, HasSubstr("no hypercalls for you"));
+    EXPECT_EQ(Machine("xen", "PV", "mlx5_core").dma().verdict, StartCheck::Verdict::good);
+}
+
+TEST(Preflight, APvDomainsDeviceIsBoundToUioWithoutHugePages) {
+    auto const binding = [](Machine const& machine, bool huge_pages) {
+        return machine.check("PCI device 0000:03:00.0", huge_pages);
+    };
+    EXPECT_EQ(binding(Machine("xen", "PV", "uio_pci_generic"), false).verdict, StartCheck::Verdict::good);
+    EXPECT_THAT(binding(Machine("xen", "PV", "uio_pci_generic"), true).mend, HasSubstr("huge_pages = false"));
+    EXPECT_THAT(binding(Machine("xen", "PV", "igb"), false).mend, HasSubstr("--bind=uio_pci_generic 0000:03:00.0"));
+}
+
+TEST(Preflight, APvDomainsDeviceHasToBeResettable) {
+    Machine const machine("xen", "PV", "uio_pci_generic");
+    EXPECT_EQ(machine.check("NIC reset").verdict, StartCheck::Verdict::bad);
+    EXPECT_THAT(machine.check("NIC reset").found, HasSubstr("kill -9"));
+    machine.write("sys/bus/pci/devices/0000:03:00.0/reset", "0");
+    EXPECT_EQ(machine.check("NIC reset").verdict, StartCheck::Verdict::good);
+}
+
+TEST(Preflight, ElsewhereXenOrAnIommuTranslates) {
+    EXPECT_EQ(Machine("xen", "HVM", "vfio-pci").dma().verdict, StartCheck::Verdict::good);
+    EXPECT_EQ(Machine("xen", "PVH", "vfio-pci").dma().verdict, StartCheck::Verdict::good);
+    EXPECT_EQ(Machine("", "", "vfio-pci").dma().verdict, StartCheck::Verdict::good);
+    if (has_sys_admin()) {
+        Machine const machine("xen", "HVM", "uio_pci_generic");
+        machine.tell_page_frames(true);
+        auto const uio = machine.dma();
+        EXPECT_EQ(uio.verdict, StartCheck::Verdict::good);
+        EXPECT_THAT(uio.found, HasSubstr("type HVM"));
+    }
+    Machine const translated("", "", "uio_pci_generic");
+    translated.write("sys/bus/pci/devices/0000:03:00.0/iommu_group/type", "DMA-FQ");
+    EXPECT_EQ(translated.dma().verdict, StartCheck::Verdict::bad);
+    EXPECT_THAT(translated.dma().mend, HasSubstr("--bind=vfio-pci"));
+}
+
 TEST(Preflight, WithoutAnIommuTheKernelHasToTellPhysicalAddresses) {
-    Machine machine("", "", "uio_pci_generic");
+    Machine const machine("", "", "uio_pci_generic");
     machine.tell_page_frames(false);
     EXPECT_EQ(machine.dma().verdict, StartCheck::Verdict::bad);
     EXPECT_THAT(machine.dma().mend, HasSubstr("CAP_SYS_ADMIN"));

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The network server in a PV dom0 on a PCI NIC: QEMU's igb, on a hub with an e1000e that is the wire."""
+
+import json
+
+import case
+from domu import DomU
+from netserver import CONFIGURATION, SHARED4, WIRE4, NetServer
+from server_test import NGINX
+
+NIC = "0000:01:00.0"
+SYSFS = f"/sys/bus/pci/devices/{NIC}"
+MAKE_WIRE = f"""
+modprobe -a e1000e igb
+peer=$(basename $(ls -d /sys/bus/pci/drivers/e1000e/*/net/*))
+ip netns add wire
+ip -n wire link set lo up
+ip link set $peer netns wire name wire0
+ip netns exec wire ethtool -K wire0 tx off tso off gso off gro off >/dev/null
+ip -n wire addr add {WIRE4}/24 dev wire0
+ip -n wire link set wire0 up
+"""
+BIND = f"""
+modprobe uio_pci_generic
+echo uio_pci_generic >{SYSFS}/driver_override
+echo {NIC} >{SYSFS}/driver/unbind
+echo {NIC} >/sys/bus/pci/drivers_probe
+[ $(basename $(readlink {SYSFS}/driver)) = uio_pci_generic ]
+"""
+
+
+class PciServer(NetServer):
+    def make_wire(self):
+        self.machine.run(MAKE_WIRE)
+        self.machine.put("netserver.toml", CONFIGURATION.replace("net_af_packet0,iface=port0", NIC))
+
+    def checks(self):
+        """{name: what `doctor` says}."""
+        said = self.machine.run("librettosctl --json doctor --config /lab/netserver.toml || true")
+        return {check["name"]: check for check in json.loads(said)["result"]["checks"]}
+
+    def start_in_vain(self):
+        """What it says when it does not start."""
+        return self.machine.run("librettos-netserver --config /lab/netserver.toml 2>&1 && exit 1; true")
+
+    def bus_master(self):
+        """The NIC may write to memory: bit 2 of its command register."""
+        return bool(int(self.machine.run(f"od -An -tu2 -j4 -N2 {SYSFS}/config")) & 4)
+
+
+class PciNic(case.XenTest):
+    """The server lives as long as the class, and one guest."""
+
+    programs = ("librettos-netserver", "librettosctl", "librettos-guest")
+    qemu_options = (
+        "-netdev", "hubport,id=nic,hubid=0", "-netdev", "hubport,id=peer,hubid=0",
+        "-device", "pcie-root-port,id=root-port,chassis=1,slot=1", "-device", "igb,bus=root-port,netdev=nic,mac=52:54:00:77:00:10",
+        "-device", "e1000e,netdev=peer,mac=52:54:00:77:00:01")
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.server = PciServer(cls.machine)
+        cls.server.make_wire()
+        cls.addClassCleanup(cls.server.clean_up)
+        cls.unbound, cls.refusal = cls.server.checks(), cls.server.start_in_vain()
+        cls.machine.run(BIND)
+        cls.bound = cls.server.checks()
+        cls.server.start()
+        cls.web = DomU(cls.machine, "lr-web")
+        cls.addClassCleanup(cls.web.destroy)
+        cls.web.start()
+        cls.web.program = cls.web.start_step(NGINX, timeout_s=3600)
+        cls.machine.wait_until(f"ip netns exec wire curl -sS --fail --max-time 5 http://{SHARED4}/", "nginx at the shared address", timeout_s=120)
+        cls.sha256 = cls.web.run("sha256sum /www/file").split()[0]
+
+    def fetch(self, rate=""):
+        """A step that downloads the guest's file, at a limited rate if one is given."""
+        limit = f"--limit-rate {rate}" if rate else ""
+        return self.machine.start_step(f"rm -f /tmp/file; ip netns exec wire curl -sS --fail {limit} -o /tmp/file http://{SHARED4}/file")
+
+    def check_file(self, step):
+        self.assertEqual(step.wait(180), 0, step.output)
+        self.assertEqual(self.machine.run("sha256sum /tmp/file").split()[0], self.sha256)
+
+    def wait_for_bytes(self, count):
+        self.machine.wait_until(f"[ $(stat -c %s /tmp/file) -ge {count} ]", f"{count} bytes of the download")
+
+    def test_unbound_is_refused(self):
+        self.assertEqual(self.unbound[f"PCI device {NIC}"]["verdict"], "bad")
+        for said in (self.unbound[f"PCI device {NIC}"]["mend"], self.refusal):
+            self.assertIn(f"--bind=uio_pci_generic {NIC}", said)
+
+    def test_doctor(self):
+        for name in (f"PCI device {NIC}", "NIC reset", "DMA addresses", "dom0's memory"):
+            self.assertEqual(self.bound[name]["verdict"], "good", self.bound[name])
+        self.assertIn("all 1024 pages of a sample", self.bound["DMA addresses"]["found"])
+
+    def test_it_is_the_nic(self):
+        self.assertEqual(self.server.status()["port"]["driver"], "net_e1000_igb")
+        self.assertTrue(self.server.bus_master())
+
+    def test_ping(self):
+        self.assertIn(" 0% packet loss", self.server.on_the_wire(f"ping -c 20 -i 0.05 -W 10 -s 1400 {SHARED4}"))
+
+    def test_content(self):
+        for _ in range(3):
+            self.check_file(self.fetch())
+
+    def test_second_server_is_refused(self):
+        self.assertIn(f"another process uses PCI device {NIC}", self.server.start_in_vain())
+        self.assertTrue(self.server.bus_master())
+        self.check_file(self.fetch())
+
+    def test_engine_killed_in_a_download(self):
+        step = self.fetch("150k")
+        self.wait_for_bytes(300_000)
+        self.server.kill_engine()
+        self.check_file(step)
+
+    def test_everything_killed_in_a_download(self):
+        """The NIC stays as it was programmed, and frames come on: it must not write to memory that has been given back."""
+        step = self.fetch("150k")
+        self.wait_for_bytes(300_000)
+        self.server.kill()
+        self.assertFalse(self.server.bus_master())
+        self.server.start()
+        self.check_file(step)
+        self.assertTrue(self.server.bus_master())
+
+    def test_orderly_end(self):
+        self.machine.run("kill $(cat /run/holder.pid)")
+        self.server._step.wait(60)
+        self.assertFalse(self.server.bus_master())
+        self.server.start()
+        self.check_file(self.fetch())
