@@ -111,12 +111,13 @@ class RawConnection:
             self._sequence += len(data)
 
     def receive(self, timeout_s=5.0):
-        """The next segment's bytes, or None."""
-        frame = self._peer.receive(lambda frame: self._is_ours(frame) and self._payload(frame), timeout_s)
+        """The next segment's bytes, or None. What was acknowledged and comes once more, since that took long, is not the next."""
+        frame = self._peer.receive(
+            lambda frame: self._is_ours(frame) and self._payload(frame) and frame[TCP].seq == self._acknowledge, timeout_s)
         if frame is None:
             return None
         data = self._payload(frame)
-        self._acknowledge = frame[TCP].seq + len(data)
+        self._acknowledge = (frame[TCP].seq + len(data)) % 2**32
         self._send("A")
         return data
 
