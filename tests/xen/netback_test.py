@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What a domU's traffic costs through the network server and through Linux' netback with a bridge, in the same boot.
+
+Figures of an emulated machine say nothing alone: the table has medians of rounds that take turns, and their ratios. No ratio
+fails a test: the machine may have other work. Both wires carry frames of 1,514 bytes at most, as a cable does: no side
+hands large frames through, checksums are complete, received segments may be merged (GRO) on both.
+"""
+
+import csv
+import datetime
+import io
+import json
+import re
+import statistics
+import time
+
+import case
+import hypercalls
+from domu import DomU
+from netserver import SHARED4, NetServer
+
+ROUNDS = 5
+BULK_S = 4
+REQUESTS = 400
+COUNTED_S = 2
+COUNTED_REQUESTS = 100
+MOST_GRANTS = 160  # of a guest of the default size
+BRIDGED4 = "10.8.0.2"
+PROGRAMS = "redis-server --port 6379 --bind 0.0.0.0 --protected-mode no --save '' & exec iperf3 -s"
+
+MAKE_BRIDGE = """
+modprobe xen-netback
+ip link add br0 type bridge
+sysctl -qw net.ipv6.conf.br0.disable_ipv6=1
+ip link set br0 up
+ip netns add bridged
+ip link add wire1 netns bridged type veth peer name port1
+sysctl -qw net.ipv6.conf.port1.disable_ipv6=1
+ip netns exec bridged ethtool -K wire1 tx off tso off gso off gro off >/dev/null
+ethtool -K port1 tx off tso off gso off gro on >/dev/null
+ip -n bridged addr add 10.8.0.1/24 dev wire1
+ip -n bridged link set wire1 up
+ip link set port1 master br0
+ip link set port1 up
+"""
+
+
+class Path:
+    """A way to a domU: the namespace and interface of its wire, its address and what its event channels are called."""
+
+    def __init__(self, name, guest, namespace, wire, address, channels):
+        self.name, self.guest, self.namespace, self.wire, self.address = name, guest, namespace, wire, address
+        self.channels = channels
+
+    def on_the_wire(self, command):
+        return f"ip netns exec {self.namespace} {command}"
+
+
+class BesideNetback(case.XenTest):
+    """The same programs in two domUs of the same size."""
+
+    programs = ("librettos-netserver", "librettosctl", "librettos-guest")
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.server = NetServer(cls.machine)
+        cls.server.make_wire()
+        cls.addClassCleanup(cls.server.clean_up)
+        cls.server.start()
+        cls.machine.run(MAKE_BRIDGE)
+        cls.addClassCleanup(cls.machine.run, "ip netns del bridged; ip link del br0")
+        ours, theirs = DomU(cls.machine, "lr-measured", memory_mib=384), DomU(cls.machine, "bridged", memory_mib=384, settings=['vif = ["bridge=br0"]'])
+        for guest in (ours, theirs):
+            cls.addClassCleanup(guest.destroy)
+            guest.start()
+        ours.start_step(f"exec librettos-guest run -- sh -c {json.dumps(PROGRAMS)}", timeout_s=3600)
+        theirs.run(f"ip addr add {BRIDGED4}/24 dev eth0; ip link set eth0 up")
+        theirs.start_step(PROGRAMS, timeout_s=3600)
+        cls.ours = Path("the server", ours, "wire", "wire0", SHARED4, "evtchn:(lvif-|librettos-)")
+        cls.theirs = Path("netback", theirs, "bridged", "wire1", BRIDGED4, "vif[0-9]|eth0")
+        for path in (cls.ours, cls.theirs):
+            for port in (6379, 5201):
+                cls.machine.wait_until(path.on_the_wire(f"python3 -c 'import socket; socket.create_connection((\"{path.address}\", {port}), 2)'"),
+                                       f"{path.name}: something that listens on {path.address} port {port}", timeout_s=90)
+
+    # --- time
+
+    def bulk_mbits(self, path, direction, seconds=BULK_S):
+        said = json.loads(self.machine.run(path.on_the_wire(f"iperf3 -c {path.address} {direction} -t {seconds} -J"), timeout_s=seconds + 60))
+        return said["end"]["sum_received"]["bits_per_second"] / 1e6
+
+    def latency_ms(self, path):
+        """Of a request to redis, the median."""
+        said = self.machine.run(path.on_the_wire(f"redis-benchmark -h {path.address} -c 1 -n {REQUESTS} -t ping_mbulk --csv"), timeout_s=180)
+        return float(next(csv.DictReader(io.StringIO(said)))["p50_latency_ms"])
+
+    def compare(self, what, unit, measure):
+        values = {path: [] for path in (self.ours, self.theirs)}
+        for _ in range(ROUNDS):
+            for path, found in values.items():
+                found.append(measure(path))
+        medians = {path: statistics.median(found) for path, found in values.items()}
+        for path, found in values.items():
+            self.assertGreater(min(found), 0)
+            self.figure(f"{what}, {path.name}", f"{medians[path]:.2f} {unit} ({min(found):.2f}-{max(found):.2f})")
+        self.figure(f"{what}, ratio", f"{medians[self.ours] / medians[self.theirs]:.2f}")
+
+    def test_bulk_from_domu(self):
+        self.compare("bulk TCP from a domU", "Mbit/s", lambda path: self.bulk_mbits(path, "-R"))
+
+    def test_bulk_to_domu(self):
+        self.compare("bulk TCP to a domU", "Mbit/s", lambda path: self.bulk_mbits(path, ""))
+
+    def test_request_response(self):
+        self.compare("request and response", "ms", self.latency_ms)
+
+    # --- hypercalls and notifications
+
+    def interrupts(self, path):
+        """Notifications taken by dom0 and by the domU so far, of the path's event channels."""
+        def count(said):
+            return sum(int(word) for line in said.splitlines() if re.search(path.channels, line)
+                       for word in line.split()[1:] if word.isdigit())
+        return count(self.machine.run("cat /proc/interrupts")) + count(path.guest.run("cat /proc/interrupts"))
+
+    def frames(self, path):
+        link, = json.loads(self.machine.run(f"ip -n {path.namespace} -json -stats link show {path.wire}"))
+        return link["stats64"]["rx"]["packets"] + link["stats64"]["tx"]["packets"]
+
+    def count(self, what, command):
+        """Hypercalls of dom0 and the domU, and notifications, per frame on the wire."""
+        for path in (self.ours, self.theirs):
+            frames, notified = self.frames(path), self.interrupts(path)
+            counts, _ = hypercalls.count(self.machine, path.on_the_wire(command % path.address), timeout_s=120)
+            notified = self.interrupts(path) - notified
+            frames = self.frames(path) - frames
+            domains = (0, path.guest.domid)
+            self.assertGreater(frames, 0)
+            self.assertGreater(notified, 0)
+            self.assertGreater(counts.total(domains, hypercalls.EVENT_CHANNEL_OP), 0)
+            per_frame = {name: number / frames for name, number in (
+                ("hypercalls", counts.total(domains)), ("of grants", counts.total(domains, hypercalls.GRANT_TABLE_OP)),
+                ("of events", counts.total(domains, hypercalls.EVENT_CHANNEL_OP)), ("notifications", notified))}
+            self.figure(f"{what}, {path.name}", f"{frames} frames; per frame " + ", ".join(f"{n:.2f} {name}" for name, n in per_frame.items()))
+
+    def test_count_bulk_from_domu(self):
+        self.count("counted, bulk from a domU", f"iperf3 -c %s -R -t {COUNTED_S}")
+
+    def test_count_bulk_to_domu(self):
+        self.count("counted, bulk to a domU", f"iperf3 -c %s -t {COUNTED_S}")
+
+    def test_count_request_response(self):
+        self.count("counted, requests", f"redis-benchmark -h %s -c 1 -n {COUNTED_REQUESTS} -t ping_mbulk --csv")
+
+    # --- attaching
+
+    def detach(self):
+        name = self.ours.guest.name
+        self.server.ctl("detach", name)
+        self.eventually(lambda: self.server.guest(name)["state"] != "connected", "the guest to be detached")
+        time.sleep(1)
+
+    def connected_at(self, after_s):
+        """When the server said that the guest is connected, if it did so after that."""
+        said = re.findall(rf"^(\S+ \S+) .*guest '{self.ours.guest.name}' .* connected:", self.server.log(), re.MULTILINE)
+        times = [datetime.datetime.fromisoformat(f"{text}+00:00").timestamp() for text in said]
+        return times[-1] if times and times[-1] >= after_s else None
+
+    def test_attach_time(self):
+        took_ms = []
+        for _ in range(ROUNDS):
+            self.detach()
+            began_s = float(self.machine.run(f"echo $EPOCHREALTIME; librettosctl attach {self.ours.guest.name} >/dev/null").split()[0])
+            took_ms.append(1000 * (self.eventually(lambda: self.connected_at(began_s), "the guest to be attached") - began_s))
+        self.figure("librettosctl attach, to connected", f"{statistics.median(took_ms):.0f} ms ({min(took_ms):.0f}-{max(took_ms):.0f})")
+
+    def mapped_grants(self):
+        """Of our guest, as the hypervisor prints them."""
+        printed = len(self.machine.serial.read_text(errors="replace"))
+        self.machine.run("xl debug-keys g")
+        said = self.eventually(lambda: self.machine.serial.read_text(errors="replace")[printed:].partition("] done")[::2][1]
+                               and self.machine.serial.read_text(errors="replace")[printed:], "the hypervisor's list of grants")
+        table = re.search(rf"grant-table for remote d{self.ours.guest.domid} .*?(?=grant-table for remote|\Z)", said, re.DOTALL)
+        return len(re.findall(r"^\(XEN\)[^\n]* \[0x", table[0], re.MULTILINE))
+
+    def test_attach_count(self):
+        """Hypercalls, beside those of a command that does nothing, and grants."""
+        name, domid = self.ours.guest.name, self.ours.guest.domid
+        self.detach()
+        before = self.mapped_grants()
+        idle, _ = hypercalls.count(self.machine, "librettosctl status >/dev/null; sleep 4")
+        began_s = float(self.machine.run("echo $EPOCHREALTIME"))
+        attach, _ = hypercalls.count(self.machine, f"librettosctl attach {name} >/dev/null; sleep 4")
+        self.eventually(lambda: self.connected_at(began_s), "the guest to be attached")
+        for who, number in (("dom0", 0), ("domU", domid)):
+            extra = {what: attach.total([number], which) - idle.total([number], which) for what, which in (
+                ("hypercalls", None), ("of grants", hypercalls.GRANT_TABLE_OP), ("of events", hypercalls.EVENT_CHANNEL_OP))}
+            self.figure(f"attach, {who}", ", ".join(f"{count} {what}" for what, count in extra.items()))
+        grants = self.mapped_grants() - before
+        self.figure("grants of a guest that the server maps", grants)
+        self.assertGreater(grants, 0)
+        self.assertLessEqual(grants, MOST_GRANTS)
