@@ -64,10 +64,7 @@ class BesideNetback(case.XenTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.server = NetServer(cls.machine)
-        cls.server.make_wire()
-        cls.addClassCleanup(cls.server.clean_up)
-        cls.server.start()
+        cls.server = NetServer.start_for(cls)
         cls.machine.run(MAKE_BRIDGE)
         cls.addClassCleanup(cls.machine.run, "ip netns del bridged; ip link del br0")
         ours, theirs = DomU(cls.machine, "lr-measured", memory_mib=384), DomU(cls.machine, "bridged", memory_mib=384, settings=['vif = ["bridge=br0"]'])

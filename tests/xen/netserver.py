@@ -46,6 +46,15 @@ class NetServer:
     def __init__(self, machine):
         self.machine, self._step = machine, None
 
+    @classmethod
+    def start_for(cls, group):
+        """One with its wire, running, that ends with the group of tests."""
+        server = cls(group.machine)
+        server.make_wire()
+        group.addClassCleanup(server.clean_up)
+        server.start()
+        return server
+
     def make_wire(self):
         self.machine.run(MAKE_WIRE)
         self.machine.put("netserver.toml", CONFIGURATION)

@@ -5,8 +5,8 @@ import json
 
 import case
 from domu import DomU
+from download import NGINX, Downloads
 from netserver import CONFIGURATION, SHARED4, WIRE4, NetServer
-from server_test import NGINX
 
 NIC = "0000:01:00.0"
 SYSFS = f"/sys/bus/pci/devices/{NIC}"
@@ -48,7 +48,7 @@ class PciServer(NetServer):
         return bool(int(self.machine.run(f"od -An -tu2 -j4 -N2 {SYSFS}/config")) & 4)
 
 
-class PciNic(case.XenTest):
+class PciNic(Downloads, case.XenTest):
     """The server lives as long as the class, and one guest."""
 
     programs = ("librettos-netserver", "librettosctl", "librettos-guest")
@@ -73,18 +73,6 @@ class PciNic(case.XenTest):
         cls.web.program = cls.web.start_step(NGINX, timeout_s=3600)
         cls.machine.wait_until(f"ip netns exec wire curl -sS --fail --max-time 5 http://{SHARED4}/", "nginx at the shared address", timeout_s=120)
         cls.sha256 = cls.web.run("sha256sum /www/file").split()[0]
-
-    def fetch(self, rate=""):
-        """A step that downloads the guest's file, at a limited rate if one is given."""
-        limit = f"--limit-rate {rate}" if rate else ""
-        return self.machine.start_step(f"rm -f /tmp/file; ip netns exec wire curl -sS --fail {limit} -o /tmp/file http://{SHARED4}/file")
-
-    def check_file(self, step):
-        self.assertEqual(step.wait(180), 0, step.output)
-        self.assertEqual(self.machine.run("sha256sum /tmp/file").split()[0], self.sha256)
-
-    def wait_for_bytes(self, count):
-        self.machine.wait_until(f"[ $(stat -c %s /tmp/file) -ge {count} ]", f"{count} bytes of the download")
 
     def test_unbound_is_refused(self):
         self.assertEqual(self.unbound[f"PCI device {NIC}"]["verdict"], "bad")

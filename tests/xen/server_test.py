@@ -5,20 +5,9 @@ import re
 
 import case
 from domu import DomU, pvh_obstacle
+from download import NGINX, Downloads
 from netserver import SHARED4, NetServer
 
-FILE_BYTES = 3_000_000
-NGINX = """
-mkdir -p /www /var/log/nginx /var/lib/nginx
-head -c %d /dev/urandom >/www/file
-echo "nginx in $(hostname)" >/www/index.html
-cat >/tmp/nginx.conf <<'END'
-daemon off; worker_processes 1; user root; pid /tmp/nginx.pid; error_log stderr;
-events { worker_connections 64; }
-http { access_log off; default_type text/plain; server { listen 80; root /www; } }
-END
-exec librettos-guest run --name lr-web -- nginx -e stderr -c /tmp/nginx.conf
-""" % FILE_BYTES
 REDIS = "exec librettos-guest run --name lr-cache -- redis-server --port 6379 --bind 0.0.0.0 --protected-mode no --save ''"
 HTTPD = """
 mkdir -p /srv && echo "httpd in $(hostname)" >/srv/index.html
@@ -26,7 +15,7 @@ exec librettos-guest run --name lr-files -- httpd -f -p 8080 -h /srv
 """
 
 
-class SharedAddress:
+class SharedAddress(Downloads):
     """The tests; the classes below say on which hypervisor. Three guests live as long as the class."""
 
     programs = ("librettos-netserver", "librettosctl", "librettos-guest")
@@ -35,10 +24,7 @@ class SharedAddress:
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.server = NetServer(cls.machine)
-        cls.server.make_wire()
-        cls.addClassCleanup(cls.server.clean_up)
-        cls.server.start()
+        cls.server = NetServer.start_for(cls)
         cls.guests = {}
         cls.no_pvh = pvh_obstacle(cls.machine)
         third = "pv" if cls.no_pvh else "pvh"
@@ -61,18 +47,6 @@ class SharedAddress:
     def wait_for_tcp(cls, port):
         cls.machine.wait_until(f"ip netns exec wire python3 -c 'import socket; socket.create_connection((\"{SHARED4}\", {port}), 2)'",
                                f"something that listens on {SHARED4} port {port}", timeout_s=90)
-
-    def fetch(self, rate=""):
-        """A step that downloads lr-web's file, at a limited rate if one is given."""
-        limit = f"--limit-rate {rate}" if rate else ""
-        return self.machine.start_step(f"rm -f /tmp/file; ip netns exec wire curl -sS --fail {limit} -o /tmp/file http://{SHARED4}/file")
-
-    def check_file(self, step):
-        self.assertEqual(step.wait(180), 0, step.output)
-        self.assertEqual(self.machine.run("sha256sum /tmp/file").split()[0], self.sha256)
-
-    def wait_for_bytes(self, count):
-        self.machine.wait_until(f"[ $(stat -c %s /tmp/file) -ge {count} ]", f"{count} bytes of the download")
 
     def test_authority(self):
         self.assertEqual(self.server.status()["portmap_authority"], self.authority)

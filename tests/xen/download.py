@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A download whose content is checked: nginx in a domU, curl on the wire."""
+
+from netserver import SHARED4
+
+FILE_BYTES = 3_000_000
+NGINX = """
+mkdir -p /www /var/log/nginx /var/lib/nginx
+head -c %d /dev/urandom >/www/file
+echo "nginx in $(hostname)" >/www/index.html
+cat >/tmp/nginx.conf <<'END'
+daemon off; worker_processes 1; user root; pid /tmp/nginx.pid; error_log stderr;
+events { worker_connections 64; }
+http { access_log off; default_type text/plain; server { listen 80; root /www; } }
+END
+exec librettos-guest run --name lr-web -- nginx -e stderr -c /tmp/nginx.conf
+""" % FILE_BYTES
+
+
+class Downloads:
+    """For groups with a guest that runs NGINX; `sha256` is of its file."""
+
+    sha256 = ""
+
+    def fetch(self, rate=""):
+        """A step that downloads lr-web's file, at a limited rate if one is given."""
+        limit = f"--limit-rate {rate}" if rate else ""
+        return self.machine.start_step(f"rm -f /tmp/file; ip netns exec wire curl -sS --fail {limit} -o /tmp/file http://{SHARED4}/file")
+
+    def check_file(self, step):
+        self.assertEqual(step.wait(180), 0, step.output)
+        self.assertEqual(self.machine.run("sha256sum /tmp/file").split()[0], self.sha256)
+
+    def wait_for_bytes(self, count):
+        self.machine.wait_until(f"[ $(stat -c %s /tmp/file) -ge {count} ]", f"{count} bytes of the download")
