@@ -320,10 +320,12 @@ class Lab:
         """Starts librettos-netserver; `wait` until it answers."""
         path = self.directory / "netserver.toml"
         path.write_text(_toml(self.config))
-        self.server_process = self.spawn("netserver", [
-            str(self.program("librettos-netserver")), "--config", str(path)], namespace=self.server)
+        self.server_process = self.spawn("netserver", self.server_command(path), namespace=self.server)
         if wait:
             self.wait_for_server()
+
+    def server_command(self, config_path):
+        return [str(self.program("librettos-netserver")), "--config", str(config_path)]
 
     def wait_for_server(self):
         self._wait_alive(self.server_process, lambda: self.ctl("status") is not None, "an answer of librettos-netserver")

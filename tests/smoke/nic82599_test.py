@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The release binary of the server on the software 82599 (tests/nic82599): not a byte of it is changed, a preloaded library gives it the
+NIC as PCI device 0000:01:00.0. The NIC is a process of its own, since holder and engine both use it; its wire is port0."""
+
+import contextlib
+import subprocess
+import sys
+import unittest
+
+import applications
+import case
+import lab as laboratory
+from applications import ECHO_PORT
+from lab import DEDICATED4, SHARED4, SHARED6, WIRE4, WIRE6
+
+PF = "0000:01:00.0"
+
+
+class NicLab(laboratory.Lab):
+    """A lab whose server drives the model."""
+
+    def __init__(self, build, **options):
+        super().__init__(build, config={"port": {"device": PF}}, **options)
+        self._programs = self.build / "tests/nic82599"
+        self.nic_directory = self.directory / "nic"
+        self.nic_directory.mkdir()
+        self._device = None
+
+    def start_hypervisord(self):
+        self._start_nic()
+        super().start_hypervisord()
+
+    def _start_nic(self):
+        command = ["ip", "netns", "exec", self.server, self._programs / "nic82599-device", "--folder", self.nic_directory, "--wire", "port0"]
+        with open(self.directory / "nic.log", "ab") as log:
+            self._device = subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+                                            text=True, start_new_session=True)
+        if self._device.stdout.readline().strip() != "ready":
+            raise laboratory.Failure(f"nic82599-device did not start: {(self.directory / 'nic.log').read_text()}")
+
+    def server_command(self, config_path):
+        return ["env", f"LD_PRELOAD={self._programs / 'libnic82599-preload.so'}", f"NIC82599_FOLDER={self.nic_directory}",
+                *super().server_command(config_path)]
+
+    def nic(self, command):
+        """The NIC's answer to a command, see nic82599-device."""
+        self._device.stdin.write(command + "\n")
+        self._device.stdin.flush()
+        return self._device.stdout.readline().strip()
+
+    def events(self):
+        words = self.nic("events").split()
+        return {name: int(number) for name, number in zip(words[::2], words[1::2])}
+
+    def close(self):
+        super().close()
+        if self._device is not None:
+            self._device.kill()
+            self._device.wait()
+            with contextlib.suppress(BrokenPipeError):
+                self._device.stdin.close()
+            self._device.stdout.close()
+
+
+def require_model():
+    """Skips the group where the model cannot be preloaded."""
+    if not (case.build / "tests/nic82599/nic82599-device").exists():
+        raise unittest.SkipTest("there is no nic82599-device in this build")
+    if "LIBRETTOS_SANITIZE:STRING=\n" not in (case.build / "CMakeCache.txt").read_text():
+        raise unittest.SkipTest("a sanitizer wants to be the first library, and so does the preloaded one")
+
+
+class StockTestpmd(case.SmokeTest):
+    """DPDK's own program, as its package has it, with a NIC of its own: it answers ARP and pings."""
+
+    @classmethod
+    def setUpClass(cls):
+        require_model()
+        cls.make_lab("dpdk-testpmd", "ping", start=False)
+
+    def test_it_answers_pings(self):
+        library = case.build / "tests/nic82599/libnic82599-preload.so"
+        testpmd = self.lab.spawn("testpmd", [
+            "env", f"LD_PRELOAD={library}", "NIC82599_WIRE=port0", "dpdk-testpmd", "--no-huge", "--no-shconf", "-m", "256", "--iova-mode=va",
+            "--no-telemetry", "-l", "0,1", "-a", PF, "--", "--forward-mode=icmpecho", "--auto-start", "--total-num-mbufs=8192", "--stats-period=600"],
+            namespace=self.lab.server)
+
+        def answers():
+            if testpmd.status is not None:
+                raise laboratory.Ended(testpmd.tail(30))
+            return " 0% packet loss" in self.lab.run(["ping", "-n", "-c", "3", "-i", "0.1", "-W", "1", SHARED4], check=False).stdout
+        self.eventually(answers, "answers of testpmd")
+
+
+class OnTheModel(case.SmokeTest):
+    """A guest that shares the server's address and one with its own, behind the NIC."""
+
+    @classmethod
+    def setUpClass(cls):
+        require_model()
+        try:
+            laboratory.Lab.check_machine(case.build, "ping", "nginx", "curl")
+        except laboratory.CannotRun as reason:
+            raise unittest.SkipTest(str(reason)) from None
+        cls.lab = lab = cls.enterClassContext(NicLab(case.build))
+        lab.guest("echo", applications.echo(lab), wait=False)
+        lab.guest("db", applications.nginx(lab.directory, file_bytes=5_000_000), "--dedicated", wait=False)
+        lab.wait_for_tcp(SHARED4, ECHO_PORT)
+        lab.wait_for_tcp(DEDICATED4[0], 80)
+        cls.sha256 = applications.sha256_of_file(lab, "db")
+
+    def echo(self, address):
+        data = bytes(range(256)) * 400
+        with self.lab.connect(address, ECHO_PORT) as connection:
+            connection.sendall(data)
+            received = b""
+            while len(received) < len(data):
+                piece = connection.recv(65536)
+                self.assertTrue(piece, "the connection ended")
+                received += piece
+        self.assertEqual(received, data)
+
+    def ping(self, address, namespace=None):
+        done = self.lab.run(["ping", "-n", "-c", "3", "-i", "0.1", "-W", "5", address], namespace=namespace)
+        self.assertIn(" 0% packet loss", done.stdout)
+
+    def tearDown(self):
+        events = self.lab.events()
+        self.assertEqual((events["dma_faults"], events["bad_requests"], events["spoofed"]), (0, 0, 0))
+
+    def test_the_server_drives_the_pf(self):
+        port = self.lab.ctl("status")["port"]
+        self.assertEqual((port["device"], port["driver"]), (PF, "net_ixgbe"))
+        self.assertGreater(self.lab.events()["delivered"], 0)
+        self.assertGreater(self.lab.events()["transmitted"], 0)
+
+    def test_connections_and_pings_both_ways(self):
+        for address in (SHARED4, SHARED6):
+            with self.subTest(address=address):
+                self.lab.wait_for_tcp(address, ECHO_PORT)
+                self.echo(address)
+                self.ping(address)
+        for address in (WIRE4, WIRE6):
+            with self.subTest(address=address):
+                self.ping(address, self.lab.guests["echo"].namespace)
+
+    def test_a_download_from_a_guest(self):
+        with applications.Download(self.lab, f"http://{DEDICATED4[0]}/file") as download:
+            self.assertEqual(download.finish(), self.sha256)
+
+    def test_the_nic_outlives_an_engine(self):
+        with self.lab.connect(SHARED4, ECHO_PORT) as connection:
+            for word in (b"before", b"after."):
+                connection.sendall(word)
+                self.assertEqual(connection.recv(100), word)
+                self.lab.kill_engine()
+        self.echo(SHARED4)
+
+    def test_the_server_starts_again_on_the_same_nic(self):
+        self.lab.restart_server()
+        self.lab.wait_for_tcp(SHARED4, ECHO_PORT)
+        self.echo(SHARED4)
+
+    def test_traffic_goes_on_after_a_link_flap(self):
+        self.assertEqual(self.lab.nic("link down"), "done")
+        self.eventually(lambda: self.lab.ctl("status")["port"]["link"] == "down", "the server to see it")
+        self.assertEqual(self.lab.nic("link up"), "done")
+        self.eventually(lambda: self.lab.ctl("status")["port"]["link"] == "up", "the server to see it")
+        self.lab.wait_for_tcp(SHARED4, ECHO_PORT)
+        self.echo(SHARED4)
+
+
+if __name__ == "__main__":
+    sys.exit(case.main())
