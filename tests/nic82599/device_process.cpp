@@ -21,7 +21,8 @@ namespace {
 
 constexpr char const* usage =
     "usage: nic82599-device --folder DIR [--vfs N] [--mac XX:XX:XX:XX:XX:XX] [--wire INTERFACE]\n"
-    "commands: link up|down, module in|out, mailbox silent|heard, dma-fault N, reset pf|VF, remove, return,\n"
+    "commands: link up|down, module in|out, mailbox silent|heard, dma-fault N, reset pf|VF, remove pf|VF, return "
+    "pf|VF,\n"
     "          show VF, peek OFFSET, events\n";
 
 struct Options {
@@ -77,8 +78,10 @@ std::string carry_out(std::string const& line, Nic& nic, SysfsTree const& sysfs)
     } else if (command == "reset") {
         nic.function_level_reset(argument == "pf" ? Function::pf()
                                                   : Function::vf(static_cast<unsigned>(std::stoul(argument))));
-    } else if (command == "remove" || command == "return") {
+    } else if ((command == "remove" || command == "return") && argument == "pf") {
         nic.set_removed(command == "remove");
+    } else if (command == "remove" || command == "return") {
+        nic.set_vf_removed(static_cast<unsigned>(std::stoul(argument)), command == "remove");
     } else if (command == "show") {
         sysfs.show(Function::vf(static_cast<unsigned>(std::stoul(argument))));
     } else if (command == "peek") {

@@ -69,16 +69,11 @@ void Nic::reset_vf(unsigned vf) {
 
 std::uint32_t Nic::read(Function function, reg::Offset offset) {
     std::lock_guard const lock(mutex_);
-    if (machine_.is_cut_off()) {
+    if (is_gone(function)) {
         return 0xFFFFFFFF;
     }
     reg::Offset const at = function.is_pf() ? RegisterFile::canonical(offset) : offset;
-    std::uint32_t value = 0;
-    if (function.is_pf()) {
-        value = read_pf(at);
-    } else if (function.vf_index() < vfs_) {
-        value = read_vf(function.vf_index(), at);
-    }
+    std::uint32_t const value = function.is_pf() ? read_pf(at) : read_vf(function.vf_index(), at);
     if (trace_ != nullptr) {
         trace_->record({Access::Kind::read, function, at, value});
     }
@@ -87,7 +82,7 @@ std::uint32_t Nic::read(Function function, reg::Offset offset) {
 
 void Nic::write(Function function, reg::Offset offset, std::uint32_t value) {
     std::lock_guard const lock(mutex_);
-    if (machine_.is_cut_off()) {
+    if (is_gone(function)) {
         return;
     }
     reg::Offset const at = function.is_pf() ? RegisterFile::canonical(offset) : offset;
@@ -96,19 +91,19 @@ void Nic::write(Function function, reg::Offset offset, std::uint32_t value) {
     }
     if (function.is_pf()) {
         write_pf(at, value);
-    } else if (function.vf_index() < vfs_) {
+    } else {
         write_vf(function.vf_index(), at, value);
     }
 }
 
 void Nic::function_level_reset(Function function) {
     std::lock_guard const lock(mutex_);
-    if (machine_.is_cut_off()) {
+    if (is_gone(function)) {
         return;
     }
     if (function.is_pf()) {
         reset_device();
-    } else if (function.vf_index() < vfs_) {
+    } else {
         reset_vf(function.vf_index());
     }
 }
@@ -164,6 +159,20 @@ void Nic::set_removed(bool removed) {
         reset_device();
     }
     machine_.cut_off(removed);
+}
+
+void Nic::set_vf_removed(unsigned vf, bool removed) {
+    std::lock_guard const lock(mutex_);
+    if (vf < vfs_ && vf_[vf].removed != removed) {
+        reset_vf(vf);
+        vf_[vf].removed = removed;
+    }
+}
+
+// Removed, alone or with the whole NIC, or never there.
+bool Nic::is_gone(Function function) const {
+    return machine_.is_cut_off() ||
+           (!function.is_pf() && (function.vf_index() >= vfs_ || vf_[function.vf_index()].removed));
 }
 
 std::uint32_t Nic::peek(reg::Offset offset) {

@@ -74,6 +74,7 @@ class Nic {
     void set_mailbox_silent(bool silent);
     void fail_dma(unsigned accesses);  // the IOMMU refuses that many from now on
     void set_removed(bool removed);    // reads are all ones, nothing else happens; back again it is as after a reset
+    void set_vf_removed(unsigned vf, bool removed);  // likewise of one VF; the others and the PF go on
 
     // --- for tests
     std::uint32_t peek(reg::Offset offset);  // of the PF, without side effects
@@ -85,6 +86,7 @@ class Nic {
     struct Vf {
         Vf(Function function, Machine& machine) : interrupts(function, machine) {}
         VfInterrupts interrupts;
+        bool removed = false;
         std::vector<std::uint32_t> words = std::vector<std::uint32_t>(vf_bar_bytes / 4);
         std::uint32_t good_received = 0, multicast_received = 0, good_sent = 0;
         std::uint64_t octets_received = 0, octets_sent = 0;  // 36 bits are seen
@@ -103,6 +105,7 @@ class Nic {
     void reset_device();
     void reset_vf(unsigned vf);
     bool link_is_up() const { return link_up_ && sfp_.present(); }
+    bool is_gone(Function function) const;
     Function owner_of(unsigned queue) const;
 
     // nic_pf_registers.cpp, nic_vf_registers.cpp

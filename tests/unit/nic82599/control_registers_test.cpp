@@ -231,6 +231,29 @@ TEST_F(Interrupt, ModerationKeepsMessagesApart) {
     EXPECT_EQ(machine.messages.size(), 2u);
 }
 
+class Trace : public Bench {};
+
+TEST_F(Trace, SaysWhichExpectedWriteDidNotHappen) {
+    RegisterTrace trace;
+    nic.set_trace(&trace);
+    write(reg::FCTRL, reg::FCTRL_UPE);
+    read(reg::STATUS);
+    write(0x5400 + 8, 0x12345678);  // the 82598's address of RAL(1)
+    nic.set_trace(nullptr);
+    write(reg::FCTRL, reg::FCTRL_BAM);
+    ExpectedWrite const promiscuous{reg::FCTRL, reg::FCTRL_UPE}, address{reg::RAL(1), 0x12345678},
+        low_half{reg::RAL(1), 0x5678, 0xFFFF};
+    EXPECT_EQ(trace.missing({promiscuous, address}), "");
+    EXPECT_EQ(trace.missing({promiscuous, low_half}), "");
+    EXPECT_NE(trace.missing({address, promiscuous}), "") << "another order";
+    EXPECT_THAT(trace.missing({{reg::FCTRL, reg::FCTRL_BAM}}), testing::HasSubstr("written to it were: 0x200"));
+    EXPECT_THAT(trace.writes(reg::RAL(1)), ElementsAre(0x12345678u));
+    auto const accesses = trace.take();
+    ASSERT_EQ(accesses.size(), 3u);
+    EXPECT_EQ(accesses[1].kind, Access::Kind::read);
+    EXPECT_TRUE(trace.take().empty());
+}
+
 class Fault : public Bench {};
 
 TEST_F(Fault, ARemovedNicReadsAllOnesAndComesBackReset) {

@@ -201,9 +201,9 @@ TEST_F(Programs, AProgramOutlivesTheDeviceProcess) {
     ASSERT_TRUE(device_.ready());
     RemoteBus bus(folder_);
     EXPECT_NE(bus.read(Function::pf(), reg::STATUS), 0xFFFFFFFFu);
-    EXPECT_EQ(device_.command("remove"), "done");
+    EXPECT_EQ(device_.command("remove pf"), "done");
     EXPECT_EQ(bus.read(Function::pf(), reg::STATUS), 0xFFFFFFFFu);
-    EXPECT_EQ(device_.command("return"), "done");
+    EXPECT_EQ(device_.command("return pf"), "done");
     EXPECT_NE(bus.read(Function::pf(), reg::STATUS), 0xFFFFFFFFu);
     EXPECT_EQ(device_.command("nonsense"), "unknown command");
     device_.kill();

@@ -131,6 +131,47 @@ TEST_F(Virtualization, ASilentMailboxFailsWhatAVfAsksFor) {
     nic.set_mailbox_silent(false);
 }
 
+TEST_F(Virtualization, AVfThatIsPulledOutLeavesTheOthersAlone) {
+    nic.set_vf_removed(0, true);
+    Frame const to_gone = numbered_frame(vf_macs[0], vf_macs[1], 1), to_pf = numbered_frame(pf_mac, vf_macs[1], 2);
+    nic.receive(numbered_frame(vf_macs[0], peer_mac, 3));
+    EXPECT_TRUE(laboratory.send(2, to_gone));
+    EXPECT_TRUE(laboratory.send(2, to_pf));
+    EXPECT_EQ(received(1), Frames{});
+    EXPECT_EQ(received(0), Frames{to_pf});
+    nic.set_vf_removed(0, false);
+    ASSERT_EQ(rte_eth_dev_stop(1), 0);
+    ASSERT_EQ(rte_eth_dev_start(1), 0);
+    ASSERT_TRUE(laboratory.link_comes(1));
+    EXPECT_TRUE(laboratory.send(2, to_gone));
+    EXPECT_EQ(received(1), Frames{to_gone});
+}
+
+TEST_F(Virtualization, AResetOfAVfIsMendedByItsRestart) {
+    nic.function_level_reset(Function::vf(0));
+    nic.receive(numbered_frame(vf_macs[0], peer_mac, 1));
+    EXPECT_EQ(received(1), Frames{});
+    ASSERT_EQ(rte_eth_dev_stop(1), 0);
+    ASSERT_EQ(rte_eth_dev_start(1), 0);
+    ASSERT_TRUE(laboratory.link_comes(1));
+    Frame const frame = numbered_frame(vf_macs[0], peer_mac, 2);
+    nic.receive(frame);
+    EXPECT_EQ(received(1), Frames{frame});
+    EXPECT_TRUE(nic.receive(numbered_frame(vf_macs[1], peer_mac, 3)));
+    EXPECT_EQ(received(2).size(), 1u);
+}
+
+TEST_F(Virtualization, ALinkFlapOfThePortIsSeenByVfs) {
+    nic.set_link(false);
+    for (std::uint16_t port = 0; port <= vfs; ++port) {
+        EXPECT_TRUE(laboratory.link_comes(port, false));
+    }
+    nic.set_link(true);
+    for (std::uint16_t port = 0; port <= vfs; ++port) {
+        EXPECT_TRUE(laboratory.link_comes(port));
+    }
+}
+
 TEST_F(Virtualization, ARestartOfThePfResetsVfs) {
     ASSERT_EQ(rte_eth_dev_stop(0), 0);
     ASSERT_EQ(rte_eth_dev_start(0), 0);

@@ -126,6 +126,27 @@ TEST_F(Pools, AVfReachesItsOwnQueuesOnly) {
     EXPECT_EQ(nic.read(vf, reg::vf::RX_QUEUES + 2 * 0x40 + reg::BAL), 0u);
 }
 
+TEST_F(Pools, AVfThatIsPulledOutLeavesTheOthersAlone) {
+    Function const vf = Function::vf(0);
+    nic.set_vf_removed(0, true);
+    EXPECT_EQ(nic.read(vf, reg::vf::VTSTATUS), 0xFFFFFFFFu);
+    EXPECT_EQ(nic.read(Function::vf(vfs), reg::vf::VTSTATUS), 0xFFFFFFFFu) << "never there";
+    nic.write(vf, reg::vf::RX_QUEUES + reg::BAL, 0x1234);
+    EXPECT_EQ(nic.peek(reg::rx_queue(0) + reg::BAL), 0u);
+    EXPECT_EQ(read(reg::PFVFLRE(0)), reg::bit(0));
+    nic.receive(frame_to(first_mac));
+    send_from(0, frame_to(peer_mac, 60, first_mac));
+    EXPECT_EQ(nic.events().delivered, 0u);
+    EXPECT_TRUE(machine.wire.empty());
+    nic.receive(frame_to(second_mac));
+    send_from(1, frame_to(peer_mac, 60, second_mac));
+    EXPECT_EQ(count(1), 1u);
+    EXPECT_EQ(machine.wire.size(), 1u);
+    nic.set_vf_removed(0, false);
+    EXPECT_NE(nic.read(vf, reg::vf::VTSTATUS), 0xFFFFFFFFu);
+    EXPECT_EQ(count(0), 0u) << "as after a reset";
+}
+
 class Mail : public Bench {
   protected:
     Mail() : Bench(vfs) { write(reg::EIMS, reg::EICR_MAILBOX); }
