@@ -59,6 +59,11 @@ void describe_run(CLI::App& run, GuestOptions& options) {
                    "(default: librettos-NAME)")
         ->check(check_name, "NAME");
     run.add_flag("--dedicated", options.dedicated, "Ask for an address of its own instead of the shared one");
+    run.add_option("--vf", options.vf,
+                   "Interface that a guest with --dedicated may be switched to: its name, auto (an unused one with the "
+                   "guest's MAC) or none")
+        ->check(check_name, "NAME")
+        ->capture_default_str();
     run.add_option("--interface", options.interface, "Name of the interface in the namespace")->capture_default_str();
     run.add_option("--queues", options.queues, "Queue pairs, one thread each; the server may allow fewer")
         ->check(CLI::Range(1u, LVIF_MAX_QUEUES))
@@ -101,6 +106,10 @@ GuestOptions parse_command_line(int argc, char** argv) {
         app.parse(argc, argv);
     } catch (CLI::ParseError const& error) {
         std::exit(app.exit(error) == 0 ? 0 : 2);
+    }
+    if (!options.dedicated && run->count("--vf") != 0 && options.vf != "none") {
+        std::cerr << "librettos-guest: --vf needs --dedicated: who shares an address has no VF of its own\n";
+        std::exit(2);
     }
     if (options.name.empty()) {
         options.name = name_from(options.command.front());

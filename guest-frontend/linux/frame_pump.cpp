@@ -5,8 +5,10 @@
 #include <sys/eventfd.h>
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <array>
 #include <cassert>
+#include <cstring>
 
 #include "guest-frontend/linux/lvif.hpp"
 #include "guest-frontend/linux/virtio_header.hpp"
@@ -49,6 +51,7 @@ void QueuePump::connect() {
         event_port_ = lvif_queue_event(device_, queue_);
         event_fd_ = events_.event_fd(event_port_);
         tx_full_ = false;
+        rest_bytes_ = 0;
         connected_ = true;
     }
     eventfd_write(wake_.get(), 1);
@@ -67,8 +70,44 @@ PumpDrops QueuePump::drops() const {
             tx_bad_frame_.load(std::memory_order_relaxed)};
 }
 
+void QueuePump::use_vf(VfLane* vf) {
+    {
+        std::lock_guard const lock(turn_);
+        vf_ = vf;
+        vf_full_ = false;
+        if (vf == nullptr && send_by_ == SendBy::vf) {
+            send_by_ = SendBy::rings;
+        }
+        if (vf != nullptr) {
+            buffer_.resize(sizeof(VirtioHeader) + LVIF_MAX_FRAME_BYTES);
+        }
+    }
+    eventfd_write(wake_.get(), 1);
+}
+
+void QueuePump::send_by(SendBy way) {
+    {
+        std::lock_guard const lock(turn_);
+        send_by_ = way;
+        vf_full_ = false;
+    }
+    eventfd_write(wake_.get(), 1);
+}
+
+void QueuePump::watch_ring_empty() {
+    {
+        std::lock_guard const lock(turn_);
+        ring_was_empty_.store(!connected_, std::memory_order_relaxed);
+    }
+    eventfd_write(wake_.get(), 1);
+}
+
 void QueuePump::run() {
-    std::array<pollfd, 3> watched{pollfd{wake_.get(), POLLIN, 0}, pollfd{-1, POLLIN, 0}, pollfd{-1, POLLIN, 0}};
+    std::array<pollfd, 4> watched{};
+    for (pollfd& entry : watched) {
+        entry.fd = -1;
+    }
+    watched[0] = {wake_.get(), POLLIN, 0};
     while (!stop_.load(std::memory_order_relaxed)) {
         Next next = Next::disconnected;
         {
@@ -80,11 +119,12 @@ void QueuePump::run() {
                 next = turn();
                 connected_ = next != Next::disconnected;
             }
-            watched[1].fd = connected_ ? event_fd_ : -1;
+            if (next != Next::again) {
+                watch(watched);
+            }
         }
-        watched[2].fd = next == Next::sleep ? tap_fd_ : -1;
-        watched[1].revents = 0;
         if (next == Next::again) {
+            watched[1].revents = 0;
             continue;
         }
         poll(watched.data(), watched.size(), -1);
@@ -95,23 +135,55 @@ void QueuePump::run() {
     }
 }
 
+// What may end the sleep after this turn.
+void QueuePump::watch(std::array<pollfd, 4>& watched) const {
+    bool const takes_tap = send_by_ == SendBy::rings ? !tx_full_ : send_by_ == SendBy::vf && !vf_full_;
+    bool const takes_vf = vf_ != nullptr && queue_ == 0 && vf_->lets_in();
+    watched[1] = {connected_ ? event_fd_ : -1, POLLIN, 0};
+    watched[2] = {connected_ && takes_tap ? tap_fd_ : -1, POLLIN, 0};
+    auto const vf_events = static_cast<short>((takes_vf ? POLLIN : 0) | (vf_full_ ? POLLOUT : 0));
+    watched[3] = {connected_ && vf_events != 0 ? vf_->fd() : -1, vf_events, 0};
+}
+
 QueuePump::Next QueuePump::turn() {
     lvif_rx_wake(device_, queue_);
-    bool const more_for_tap = ring_to_tap();
-    bool const more_for_ring = connected_ && tap_to_ring();
+    bool const more_of_vf = vf_ != nullptr && vf_->lets_in() && vf_to_tap();
+    bool const more_of_ring = ring_to_tap();
+    if (!more_of_ring) {
+        ring_was_empty_.store(true, std::memory_order_release);
+    }
+    bool const more_of_tap = connected_ && send();
     if (!connected_) {
         return Next::disconnected;
     }
-    if (more_for_tap || more_for_ring) {
+    if (more_of_vf || more_of_ring || more_of_tap) {
         return Next::again;
     }
     if (tx_full_ && lvif_tx_wait(device_, queue_, lvif_tx_max(device_, queue_))) {
         return Next::again;
     }
-    if (!lvif_rx_sleep(device_, queue_)) {
-        return Next::again;
+    return lvif_rx_sleep(device_, queue_) ? Next::sleep : Next::again;
+}
+
+bool QueuePump::vf_to_tap() {
+    bool const more = vf_->to_tap();
+    if (vf_->failed()) {
+        eventfd_write(attention_, 1);
     }
-    return tx_full_ ? Next::sleep_without_tap : Next::sleep;
+    return more;
+}
+
+// Returns whether there may be more.
+bool QueuePump::send() {
+    switch (send_by_) {
+        case SendBy::rings:
+            return rest_to_ring() && tap_to_ring();
+        case SendBy::vf:
+            return tap_to_vf();
+        default:
+            tx_full_ = false;
+            return false;
+    }
 }
 
 // Returns whether the burst was full, so that there may be more.
@@ -177,6 +249,63 @@ bool QueuePump::tap_to_ring() {
     return done == burst;
 }
 
+// What the VF did not take before there was another way. False: there is no room.
+bool QueuePump::rest_to_ring() {
+    if (rest_bytes_ == 0) {
+        return true;
+    }
+    VirtioHeader header{};
+    std::memcpy(&header, buffer_.data(), sizeof header);
+    std::span<std::uint8_t const> const frame(&buffer_[sizeof header], rest_bytes_ - sizeof header);
+    lvif_offload offload{};
+    int result = LVIF_EINVAL;
+    if (to_ring(header, frame, offload)) {
+        result = lvif_tx_frame(device_, queue_, frame.data(), static_cast<std::uint32_t>(frame.size()), &offload);
+    }
+    tx_full_ = result == LVIF_EAGAIN;
+    if (tx_full_) {
+        return false;
+    }
+    rest_bytes_ = 0;
+    if (result == LVIF_ENOTCONN || result == LVIF_EPROTO) {
+        disconnect_on(result);
+        return false;
+    }
+    if (result < 0) {
+        count(tx_bad_frame_);
+    }
+    lvif_tx_publish(device_, queue_);
+    return true;
+}
+
+// Returns whether the burst was full. Sets vf_full_ when it ended for want of space.
+bool QueuePump::tap_to_vf() {
+    tx_full_ = false;
+    vf_full_ = false;
+    for (int done = 0; done < burst; ++done) {
+        if (rest_bytes_ == 0) {
+            ssize_t const bytes = read(tap_fd_, buffer_.data(), buffer_.size());
+            if (bytes <= static_cast<ssize_t>(sizeof(VirtioHeader))) {
+                return false;
+            }
+            rest_bytes_ = static_cast<std::size_t>(bytes);
+        }
+        switch (vf_->send({buffer_.data(), rest_bytes_})) {
+            case VfLane::Sent::done:
+                rest_bytes_ = 0;
+                break;
+            case VfLane::Sent::later:
+                vf_full_ = true;
+                return false;
+            case VfLane::Sent::vf_gone:
+                send_by_ = SendBy::nothing;  // until the control thread says what now
+                eventfd_write(attention_, 1);
+                return false;
+        }
+    }
+    return true;
+}
+
 // Until the control thread has connected again; a broken ring it has to be told of.
 void QueuePump::disconnect_on(int error) {
     connected_ = false;
@@ -197,12 +326,35 @@ void FramePump::connect(std::uint16_t queues) {
     for (std::uint16_t queue = 0; queue < queues; ++queue) {
         queues_[queue]->connect();
     }
+    connected_ = queues;
 }
 
 void FramePump::quiesce() noexcept {
     for (auto const& queue : queues_) {
         queue->quiesce();
     }
+}
+
+void FramePump::use_vf(VfLane* vf) {
+    for (auto const& queue : queues_) {
+        queue->use_vf(vf);
+    }
+}
+
+void FramePump::send_by(SendBy way) {
+    for (auto const& queue : queues_) {
+        queue->send_by(way);
+    }
+}
+
+void FramePump::watch_rings_empty() {
+    for (auto const& queue : queues_) {
+        queue->watch_ring_empty();
+    }
+}
+
+bool FramePump::rings_were_empty() const {
+    return std::all_of(queues_.begin(), queues_.end(), [](auto const& queue) { return queue->ring_was_empty(); });
 }
 
 void FramePump::clear_attention() {

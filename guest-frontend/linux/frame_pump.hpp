@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Moves frames between a TAP interface and the rings: one thread per queue pair.
+// Moves frames between a TAP interface and the rings, or a VF: one thread per queue pair.
 //
 // Theory of operation
 //
@@ -15,8 +15,15 @@
 // A turn runs under the thread's mutex, and the thread forgets all about the connection between turns. So quiesce() is:
 // take the mutex, disconnect, wake the thread; it may still sleep on an event that is being freed, but will not touch
 // it.
+//
+// A VF (VfPath decides about it) is one more thing to read from, before the ring, and another place to write to. What
+// is sent changes its way between two frames: each thread is told, under its mutex, to leave frames in the TAP, then,
+// when what went the old way has arrived, to go on by the new one.
 #pragma once
 
+#include <poll.h>
+
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -28,8 +35,12 @@
 #include "guest-frontend/linux/event_source.hpp"
 #include "guest-frontend/linux/lvif.hpp"
 #include "guest-frontend/linux/tap_device.hpp"
+#include "guest-frontend/linux/vf_lane.hpp"
 
 namespace librettos::guest {
+
+// Where frames of the TAP go.
+enum class SendBy { rings, nothing, vf };
 
 // What was lost between TAP and rings, and why. Written by one data thread each, read by any.
 struct PumpDrops {
@@ -52,14 +63,26 @@ class QueuePump {
     void quiesce() noexcept;
     PumpDrops drops() const;
 
+    // Each holds from the next turn on, and no turn is under way on return. Control thread.
+    void use_vf(VfLane* vf);  // receives from it; null: no longer, and sends nothing through it
+    void send_by(SendBy way);
+    void watch_ring_empty();
+    // The thread has found the ring empty since watch_ring_empty(), and the TAP has all that was in it.
+    bool ring_was_empty() const { return ring_was_empty_.load(std::memory_order_acquire); }
+
   private:
-    enum class Next { again, sleep, sleep_without_tap, disconnected };
+    enum class Next { again, sleep, disconnected };
 
     void run();
     Next turn();
+    bool vf_to_tap();
     bool ring_to_tap();
+    bool send();
     bool tap_to_ring();
+    bool tap_to_vf();
+    bool rest_to_ring();
     void disconnect_on(int error);
+    void watch(std::array<pollfd, 4>& watched) const;
 
     lvif_device* const device_;
     EventSource& events_;
@@ -72,9 +95,15 @@ class QueuePump {
     std::mutex turn_;  // held by the data thread while in a turn; guards what follows
     bool connected_ = false;
     bool tx_full_ = false;
+    bool vf_full_ = false;
+    VfLane* vf_ = nullptr;
+    SendBy send_by_ = SendBy::rings;
+    std::vector<std::uint8_t> buffer_;  // header and frame for the VF
+    std::size_t rest_bytes_ = 0;        // of what is in the buffer, and not yet sent
     std::uint32_t event_port_ = 0;
     int event_fd_ = -1;
 
+    std::atomic<bool> ring_was_empty_ = false;
     std::atomic<std::uint64_t> rx_bad_offload_ = 0;
     std::atomic<std::uint64_t> rx_refused_ = 0;
     std::atomic<std::uint64_t> tx_bad_frame_ = 0;
@@ -93,9 +122,17 @@ class FramePump {
     void clear_attention();
     PumpDrops drops() const;
 
+    // Of all queue pairs, as above.
+    void use_vf(VfLane* vf);
+    void send_by(SendBy way);
+    void watch_rings_empty();
+    bool rings_were_empty() const;
+    std::uint16_t connected_queues() const { return connected_; }
+
   private:
     Descriptor attention_;
     std::vector<std::unique_ptr<QueuePump>> queues_;
+    std::uint16_t connected_ = 0;  // the first ones
 };
 
 }  // namespace librettos::guest

@@ -27,8 +27,11 @@ constexpr auto kill_after = std::chrono::seconds(5);
 constexpr auto longest_linger = std::chrono::seconds(5);
 constexpr auto longest_give_back = std::chrono::seconds(2);
 
-// lvif_environment::quiesce gets the host's context, not the pump; a process is one guest and has one pump.
+// The functions of lvif_environment get the host's context; a process is one guest and has one pump, and one VF at
+// most.
 FramePump* the_pump = nullptr;
+VfPath* the_vf = nullptr;
+lvif_device* the_device = nullptr;
 
 void quiesce_pump(void* /*host*/) {
     if (the_pump != nullptr) {
@@ -36,13 +39,27 @@ void quiesce_pump(void* /*host*/) {
     }
 }
 
+lvif_vf_operations const vf_operations = {
+    .open =
+        [](void*, std::uint8_t const* mac, std::uint16_t vlan) {
+            VfMac address{};
+            std::copy_n(mac, address.size(), address.begin());
+            std::uint16_t const mtu = lvif_mtu(the_device);
+            return the_vf->open(address, vlan, mtu != 0 ? mtu : lvif_offer(the_device)->mtu);
+        },
+    .begin = [](void*) { return the_vf->begin(); },
+    .end = [](void*) { the_vf->end(); },
+    .close = [](void*) { the_vf->close(); },
+};
+
 }  // namespace
 
 void Guest::FreeDevice::operator()(lvif_device* device) const {
     std::free(device);
 }
 
-Guest::Guest(GuestOptions const& options, Host& host, TapDevice& tap, CommandTree& programs, int signals)
+Guest::Guest(GuestOptions const& options, Host& host, TapDevice& tap, VfInterface* vf, CommandTree& programs,
+             int signals)
     : options_(options),
       host_(host),
       environment_(host.environment()),
@@ -55,6 +72,7 @@ Guest::Guest(GuestOptions const& options, Host& host, TapDevice& tap, CommandTre
         throw std::bad_alloc();
     }
     environment_.quiesce = quiesce_pump;
+    environment_.vf = vf != nullptr ? &vf_operations : nullptr;
     lvif_options wanted{};
     wanted.queues = options_.queues;
     wanted.ring_bytes = options_.ring_bytes;
@@ -66,6 +84,10 @@ Guest::Guest(GuestOptions const& options, Host& host, TapDevice& tap, CommandTre
     }
     pump_.emplace(device_.get(), host_, tap_);
     the_pump = &*pump_;
+    if (vf != nullptr) {
+        the_device = device_.get();
+        the_vf = &vf_.emplace(*vf, device_.get(), *pump_, tap_);
+    }
     if (options_.wait_s != 0) {
         give_up_ = Clock::now() + std::chrono::seconds(options_.wait_s);
     }
@@ -84,6 +106,8 @@ Guest::~Guest() {
         lvif_close(device_.get());
     }
     pump_->quiesce();
+    the_vf = nullptr;
+    vf_.reset();
     the_pump = nullptr;
 }
 
@@ -106,6 +130,7 @@ int Guest::run() {
 }
 
 void Guest::follow_device() {
+    follow_vf();
     phase_ = lvif_poll(device_.get(), &next_us_);
     ring_ports_.pump(device_.get());
     if (std::string const trouble = host_.trouble(); trouble != trouble_) {
@@ -134,6 +159,12 @@ void Guest::follow_device() {
                         "configuration take "
                         "guests named '{}'?)",
                         options_.wait_s, *reason != '\0' ? ": " : "", reason, options_.name));
+    }
+}
+
+void Guest::follow_vf() {
+    if (vf_ && vf_->look_after()) {
+        lvif_vf_lost(device_.get());
     }
 }
 
@@ -182,6 +213,9 @@ void Guest::follow_link() {
     }
     if (std::uint16_t const mtu = lvif_mtu(device_.get()); mtu != 0 && mtu != mtu_) {
         interface_.set_mtu(mtu);
+        if (vf_) {
+            vf_->set_mtu(mtu);
+        }
         mtu_ = mtu;
         spdlog::info("MTU {}", mtu);
     }
@@ -259,7 +293,8 @@ void Guest::start_programs() {
 }
 
 int Guest::wait_milliseconds() const {
-    auto const deadline = std::min({give_up_, programs_.started() ? Clock::time_point::max() : start_anyway_, kill_});
+    auto const deadline = std::min({give_up_, programs_.started() ? Clock::time_point::max() : start_anyway_, kill_,
+                                    vf_ ? vf_->wake_at() : Clock::time_point::max()});
     std::uint64_t wait_ms = UINT64_MAX;
     if (deadline != Clock::time_point::max()) {
         auto const left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
@@ -279,11 +314,13 @@ int Guest::wait_milliseconds() const {
 void Guest::wait_for_something() {
     bool const connected = !hypervisor_gone_ && (phase_ == LVIF_PHASE_CONNECTED || phase_ == LVIF_PHASE_CONNECTING);
     std::uint32_t const control = connected ? lvif_control_event(device_.get()) : 0;
-    std::array<pollfd, 5> watched{pollfd{signals_, POLLIN, 0},
+    std::array<pollfd, 7> watched{pollfd{signals_, POLLIN, 0},
                                   pollfd{hypervisor_gone_ ? -1 : host_.watch_fd(), POLLIN, 0},
                                   pollfd{connected ? host_.event_fd(control) : -1, POLLIN, 0},
                                   pollfd{hypervisor_gone_ ? -1 : pump_->attention_fd(), POLLIN, 0},
-                                  pollfd{hypervisor_gone_ ? -1 : ring_ports_.fd(), POLLIN, 0}};
+                                  pollfd{hypervisor_gone_ ? -1 : ring_ports_.fd(), POLLIN, 0},
+                                  pollfd{hypervisor_gone_ || !vf_ ? -1 : vf_->change_fd(), POLLIN, 0},
+                                  pollfd{hypervisor_gone_ || !vf_ ? -1 : vf_->held_frames_fd(), POLLIN, 0}};
     poll(watched.data(), watched.size(), wait_milliseconds());
     if (watched[2].revents != 0) {
         host_.event_clear(control);
@@ -293,6 +330,9 @@ void Guest::wait_for_something() {
     }
     if (watched[4].revents != 0) {
         ring_ports_.clear();
+    }
+    if (watched[6].revents != 0) {
+        vf_->held_frames_came();
     }
     if (Clock::now() >= kill_) {
         programs_.signal_all(SIGKILL);

@@ -18,6 +18,8 @@
 #include "guest-frontend/linux/lvif.hpp"
 #include "guest-frontend/linux/port_service.hpp"
 #include "guest-frontend/linux/tap_device.hpp"
+#include "guest-frontend/linux/vf_interface.hpp"
+#include "guest-frontend/linux/vf_path.hpp"
 
 namespace librettos::guest {
 
@@ -29,8 +31,8 @@ constexpr int exit_hypervisor_gone = 70;
 // back to: the programs are ended, as a domain is when its host fails.
 class Guest {
   public:
-    // signals: a signalfd. Throws std::system_error, std::runtime_error.
-    Guest(GuestOptions const& options, Host& host, TapDevice& tap, CommandTree& programs, int signals);
+    // vf: null, if it cannot use one. signals: a signalfd. Throws std::system_error, std::runtime_error.
+    Guest(GuestOptions const& options, Host& host, TapDevice& tap, VfInterface* vf, CommandTree& programs, int signals);
     // Leaves the server in order.
     ~Guest();
     Guest(Guest const&) = delete;
@@ -48,6 +50,7 @@ class Guest {
     void follow_device();
     void establish();
     void retire();
+    void follow_vf();
     void follow_link();
     void start_ports();
     bool ports_ready();
@@ -71,6 +74,7 @@ class Guest {
     Interface interface_;
     std::unique_ptr<lvif_device, FreeDevice> device_;
     std::optional<FramePump> pump_;
+    std::optional<VfPath> vf_;
     ControlRingPorts ring_ports_;
     std::optional<PortService> ports_;  // of a shared guest, from its first connection on
     std::future<void> ports_start_;     // leasing may have to wait for the server, which this thread talks to

@@ -13,6 +13,7 @@ struct GuestOptions {
     std::string name;                 // of the domain; on Xen the toolstack decides
     std::string network_namespace;    // empty: librettos-<name>, ours
     bool dedicated = false;
+    std::string vf = "auto";  // interface to be switched to; "auto": that with the guest's MAC, "none"
     std::string interface = "lvif0";
     std::uint16_t queues = 1;
     std::uint32_t ring_bytes = 0;  // 0: the library's default

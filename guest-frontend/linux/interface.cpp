@@ -2,9 +2,7 @@
 #include "guest-frontend/linux/interface.hpp"
 
 #include <net/if.h>
-#include <netlink/netlink.h>
 #include <netlink/route/addr.h>
-#include <netlink/route/link.h>
 #include <netlink/route/nexthop.h>
 #include <netlink/route/route.h>
 #include <unistd.h>
@@ -12,38 +10,20 @@
 #include <algorithm>
 #include <array>
 #include <memory>
-#include <new>
 
 #include "guest-frontend/linux/descriptor.hpp"
-#include "guest-frontend/linux/netlink_error.hpp"
+#include "guest-frontend/linux/netlink_objects.hpp"
 #include "guest-frontend/linux/sysctl.hpp"
 
 namespace librettos::guest {
 
 namespace {
 
-template <typename Object, void (*put)(Object*)>
-struct Put {
-    void operator()(Object* object) const { put(object); }
-};
-using Link = std::unique_ptr<rtnl_link, Put<rtnl_link, rtnl_link_put>>;
-using NetlinkAddress = std::unique_ptr<nl_addr, Put<nl_addr, nl_addr_put>>;
-using InterfaceAddress = std::unique_ptr<rtnl_addr, Put<rtnl_addr, rtnl_addr_put>>;
-using Route = std::unique_ptr<rtnl_route, Put<rtnl_route, rtnl_route_put>>;
+using InterfaceAddress = std::unique_ptr<rtnl_addr, NetlinkPut<rtnl_addr, rtnl_addr_put>>;
+using Route = std::unique_ptr<rtnl_route, NetlinkPut<rtnl_route, rtnl_route_put>>;
 
-template <typename Owner, typename Object>
-Owner owned(Object* object) {
-    if (object == nullptr) {
-        throw std::bad_alloc();
-    }
-    return Owner(object);
-}
-
-void require(int result, std::string const& tried) {
-    if (result < 0) {
-        throw_netlink(result, tried);
-    }
-}
+// Frames that wait for the pump: more than come while it holds them back during a switch.
+constexpr unsigned queue_frames = 4000;
 
 std::size_t address_bytes(int family) {
     return family == AF_INET ? 4 : 16;
@@ -69,38 +49,16 @@ bool is_inside(std::uint8_t const* address, std::uint8_t const* network, unsigne
     return true;
 }
 
-Link link_with_index(int index) {
-    auto link = owned<Link>(rtnl_link_alloc());
-    rtnl_link_set_ifindex(link.get(), index);
-    return link;
-}
-
-nl_sock* open_route_netlink() {
-    nl_sock* netlink = nl_socket_alloc();
-    if (netlink == nullptr) {
-        throw std::bad_alloc();
-    }
-    if (int const result = nl_connect(netlink, NETLINK_ROUTE); result < 0) {
-        nl_socket_free(netlink);
-        throw_netlink(result, "open a route netlink socket");
-    }
-    return netlink;
-}
-
 }  // namespace
 
 Interface::Interface(std::string name) : name_(std::move(name)), netlink_(open_route_netlink()) {
     index_ = static_cast<int>(if_nametoindex(name_.c_str()));
     if (index_ == 0) {
-        int const error = errno;
-        nl_socket_free(netlink_);
-        throw_errno(error, "find interface " + name_);
+        throw_errno(errno, "find interface " + name_);
     }
 }
 
-Interface::~Interface() {
-    nl_socket_free(netlink_);
-}
+Interface::~Interface() = default;
 
 void Interface::prepare(Offer const& offer, std::uint32_t longest_frame) {
     set_up(false);
@@ -109,7 +67,9 @@ void Interface::prepare(Offer const& offer, std::uint32_t longest_frame) {
     auto const mac = owned<NetlinkAddress>(nl_addr_build(AF_LLC, offer.mac, sizeof offer.mac));
     rtnl_link_set_addr(changes.get(), mac.get());
     rtnl_link_set_mtu(changes.get(), offer.mtu);
-    require(rtnl_link_change(netlink_, link_with_index(index_).get(), changes.get(), 0), "set MAC and MTU of " + name_);
+    rtnl_link_set_txqlen(changes.get(), queue_frames);
+    require_netlink(rtnl_link_change(netlink_.get(), link_with_index(index_).get(), changes.get(), 0),
+                    "set MAC and MTU of " + name_);
 
     nl_msg* message = nlmsg_alloc_simple(RTM_NEWLINK, 0);  // libnl has no setter for the GSO limit
     if (message == nullptr) {
@@ -119,7 +79,7 @@ void Interface::prepare(Offer const& offer, std::uint32_t longest_frame) {
     info.ifi_index = index_;
     nlmsg_append(message, &info, sizeof info, NLMSG_ALIGNTO);
     nla_put_u32(message, IFLA_GSO_MAX_SIZE, longest_frame);
-    require(nl_send_sync(netlink_, message), "limit the length of frames on " + name_);
+    require_netlink(nl_send_sync(netlink_.get(), message), "limit the length of frames on " + name_);
 
     std::string const ipv6 = "net/ipv6/conf/" + name_;
     if (access(("/proc/sys/" + ipv6).c_str(), F_OK) == 0) {
@@ -152,30 +112,31 @@ void Interface::take_down() {
 void Interface::set_mtu(std::uint16_t mtu_bytes) {
     auto const changes = owned<Link>(rtnl_link_alloc());
     rtnl_link_set_mtu(changes.get(), mtu_bytes);
-    require(rtnl_link_change(netlink_, link_with_index(index_).get(), changes.get(), 0), "set the MTU of " + name_);
+    require_netlink(rtnl_link_change(netlink_.get(), link_with_index(index_).get(), changes.get(), 0),
+                    "set the MTU of " + name_);
 }
 
 void Interface::remove_addresses() {
     nl_cache* addresses = nullptr;
-    require(rtnl_addr_alloc_cache(netlink_, &addresses), "list the addresses of " + name_);
+    require_netlink(rtnl_addr_alloc_cache(netlink_.get(), &addresses), "list the addresses of " + name_);
     int result = 0;
     for (nl_object* object = nl_cache_get_first(addresses); object != nullptr && result >= 0;) {
         nl_object* const next = nl_cache_get_next(object);
         auto* address = reinterpret_cast<rtnl_addr*>(object);
         if (rtnl_addr_get_ifindex(address) == index_) {
-            result = rtnl_addr_delete(netlink_, address, 0);
+            result = rtnl_addr_delete(netlink_.get(), address, 0);
         }
         object = next;
     }
     nl_cache_free(addresses);
-    require(result, "remove an address of " + name_);
+    require_netlink(result, "remove an address of " + name_);
 }
 
 void Interface::add_address(int family, void const* address, std::uint8_t prefix) {
     auto const entry = owned<InterfaceAddress>(rtnl_addr_alloc());
     rtnl_addr_set_ifindex(entry.get(), index_);
     auto const local = netlink_address(family, address, prefix);
-    require(rtnl_addr_set_local(entry.get(), local.get()), "address of " + name_);
+    require_netlink(rtnl_addr_set_local(entry.get(), local.get()), "address of " + name_);
     if (family == AF_INET6) {
         rtnl_addr_set_flags(entry.get(), IFA_F_NODAD);
     } else if (prefix < 31) {
@@ -186,7 +147,7 @@ void Interface::add_address(int family, void const* address, std::uint8_t prefix
         }
         rtnl_addr_set_broadcast(entry.get(), netlink_address(family, broadcast.data(), 32).get());
     }
-    require(rtnl_addr_add(netlink_, entry.get(), NLM_F_REPLACE), "give " + name_ + " its address");
+    require_netlink(rtnl_addr_add(netlink_.get(), entry.get(), NLM_F_REPLACE), "give " + name_ + " its address");
 }
 
 void Interface::add_default_route(int family, void const* gateway, bool onlink) {
@@ -195,7 +156,7 @@ void Interface::add_default_route(int family, void const* gateway, bool onlink) 
     rtnl_route_set_family(route.get(), static_cast<std::uint8_t>(family));
     rtnl_route_set_scope(route.get(), RT_SCOPE_UNIVERSE);
     rtnl_route_set_protocol(route.get(), RTPROT_STATIC);
-    require(rtnl_route_set_dst(route.get(), netlink_address(family, any.data(), 0).get()), "default route");
+    require_netlink(rtnl_route_set_dst(route.get(), netlink_address(family, any.data(), 0).get()), "default route");
     rtnl_nexthop* const hop = rtnl_route_nh_alloc();
     if (hop == nullptr) {
         throw std::bad_alloc();
@@ -207,19 +168,13 @@ void Interface::add_default_route(int family, void const* gateway, bool onlink) 
         rtnl_route_nh_set_flags(hop, RTNH_F_ONLINK);
     }
     rtnl_route_add_nexthop(route.get(), hop);
-    require(rtnl_route_add(netlink_, route.get(), NLM_F_CREATE | NLM_F_REPLACE),
-            "set the default route through " + name_);
+    require_netlink(rtnl_route_add(netlink_.get(), route.get(), NLM_F_CREATE | NLM_F_REPLACE),
+                    "set the default route through " + name_);
 }
 
 void Interface::set_up(bool up) {
-    auto const changes = owned<Link>(rtnl_link_alloc());
-    if (up) {
-        rtnl_link_set_flags(changes.get(), IFF_UP);
-    } else {
-        rtnl_link_unset_flags(changes.get(), IFF_UP);
-    }
-    require(rtnl_link_change(netlink_, link_with_index(index_).get(), changes.get(), 0),
-            std::string("take ") + name_ + (up ? " up" : " down"));
+    require_netlink(rtnl_link_change(netlink_.get(), link_with_index(index_).get(), link_with_up(up).get(), 0),
+                    std::string("take ") + name_ + (up ? " up" : " down"));
 }
 
 void bring_up_loopback() {

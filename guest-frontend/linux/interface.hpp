@@ -6,8 +6,7 @@
 #include <string>
 
 #include "guest-frontend/linux/lvif.hpp"
-
-struct nl_sock;
+#include "guest-frontend/linux/netlink_objects.hpp"
 
 namespace librettos::guest {
 
@@ -36,7 +35,7 @@ class Interface {
     void set_up(bool up);
 
     std::string name_;
-    nl_sock* netlink_;
+    NetlinkSocket netlink_;
     int index_;
 };
 

@@ -20,6 +20,7 @@
 #include "guest-frontend/linux/interface.hpp"
 #include "guest-frontend/linux/network_namespace.hpp"
 #include "guest-frontend/linux/tap_device.hpp"
+#include "guest-frontend/linux/vf_interface.hpp"
 
 namespace {
 
@@ -62,8 +63,22 @@ int wait_for_device(Host& host, Descriptor const& signals, std::uint32_t wait_s)
     return 0;
 }
 
+// Null: this guest cannot be switched to a VF; the log says why.
+std::unique_ptr<VfInterface> find_means_for_vf(GuestOptions const& options, Descriptor home) {
+    if (!options.dedicated || options.vf == "none") {
+        return nullptr;
+    }
+    try {
+        return std::make_unique<VfInterface>(options.vf, options.interface, std::move(home));
+    } catch (std::exception const& error) {
+        spdlog::warn("this guest cannot use a VF: {}", error.what());
+        return nullptr;
+    }
+}
+
 int run(GuestOptions options) {
     Descriptor const signals = take_over_signals();
+    Descriptor home = present_network_namespace();
     std::unique_ptr<Host> const host = connect_host(options);
     if (options.name != host->domain_name()) {
         options.name = safe_name(host->domain_name());
@@ -82,7 +97,8 @@ int run(GuestOptions options) {
         filter.emplace();
     }
     CommandTree programs(options.command, filter ? &*filter : nullptr);  // before there are other threads
-    return Guest(options, *host, tap, programs, signals.get()).run();
+    auto const vf = find_means_for_vf(options, std::move(home));
+    return Guest(options, *host, tap, vf.get(), programs, signals.get()).run();
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <utility>
 
 void lvif_device::deliver(std::vector<RingFrame> frames) {
@@ -23,6 +24,11 @@ RingFrame lvif_device::take() {
     RingFrame frame = std::move(from_guest_.front());
     from_guest_.pop_front();
     return frame;
+}
+
+std::size_t lvif_device::waiting() {
+    std::lock_guard const lock(mutex_);
+    return from_guest_.size();
 }
 
 void lvif_device::set_room(std::size_t frames) {
@@ -152,6 +158,19 @@ int lvif_tx_reserve(lvif_device* device, uint16_t, uint32_t length, uint8_t** fr
 void lvif_tx_commit(lvif_device* device, uint16_t, uint32_t length, lvif_offload const* offload) {
     device->notice_call();
     device->commit(length, offload);
+}
+int lvif_tx_frame(lvif_device* device, uint16_t queue, void const* frame, uint32_t length,
+                  lvif_offload const* offload) {
+    uint8_t* place = nullptr;
+    int const result = lvif_tx_reserve(device, queue, length, &place);
+    if (result == 0) {
+        std::memcpy(place, frame, length);
+        device->commit(length, offload);
+    }
+    return result;
+}
+bool lvif_tx_idle(lvif_device* device, uint16_t) {
+    return device->waiting() == 0;
 }
 void lvif_tx_publish(lvif_device* device, uint16_t) {
     device->notice_call();

@@ -36,6 +36,7 @@ struct lvif_device {
     RingFrame take();
     // Frames of the guest go straight to `other`.
     void connect_to(lvif_device& other) { other_ = &other; }
+    std::size_t waiting();              // frames that take() has at once
     void set_room(std::size_t frames);  // for the guest's frames
     void break_ring();
     bool asleep();          // the guest waits for its event
