@@ -2,6 +2,7 @@
 #include "guest-frontend/linux/frame_pump.hpp"
 
 #include <poll.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/uio.h>
 
@@ -83,6 +84,15 @@ void QueuePump::use_vf(VfLane* vf) {
         }
     }
     eventfd_write(wake_.get(), 1);
+    // Who leaves poll(2) last closes a socket, and to close that one takes 10 ms and more.
+    while (vf == nullptr && watches_vf()) {
+        sched_yield();
+    }
+}
+
+bool QueuePump::watches_vf() {
+    std::lock_guard const lock(turn_);
+    return watches_vf_;
 }
 
 void QueuePump::send_by(SendBy way) {
@@ -136,13 +146,14 @@ void QueuePump::run() {
 }
 
 // What may end the sleep after this turn.
-void QueuePump::watch(std::array<pollfd, 4>& watched) const {
+void QueuePump::watch(std::array<pollfd, 4>& watched) {
     bool const takes_tap = send_by_ == SendBy::rings ? !tx_full_ : send_by_ == SendBy::vf && !vf_full_;
     bool const takes_vf = vf_ != nullptr && queue_ == 0 && vf_->lets_in();
     watched[1] = {connected_ ? event_fd_ : -1, POLLIN, 0};
     watched[2] = {connected_ && takes_tap ? tap_fd_ : -1, POLLIN, 0};
     auto const vf_events = static_cast<short>((takes_vf ? POLLIN : 0) | (vf_full_ ? POLLOUT : 0));
-    watched[3] = {connected_ && vf_events != 0 ? vf_->fd() : -1, vf_events, 0};
+    watches_vf_ = connected_ && vf_events != 0;
+    watched[3] = {watches_vf_ ? vf_->fd() : -1, vf_events, 0};
 }
 
 QueuePump::Next QueuePump::turn() {

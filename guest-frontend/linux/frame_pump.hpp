@@ -64,7 +64,7 @@ class QueuePump {
     PumpDrops drops() const;
 
     // Each holds from the next turn on, and no turn is under way on return. Control thread.
-    void use_vf(VfLane* vf);  // receives from it; null: no longer, and sends nothing through it
+    void use_vf(VfLane* vf);  // receives from it; null: no longer, and sends nothing through it, nor waits for it
     void send_by(SendBy way);
     void watch_ring_empty();
     // The thread has found the ring empty since watch_ring_empty(), and the TAP has all that was in it.
@@ -82,7 +82,8 @@ class QueuePump {
     bool tap_to_vf();
     bool rest_to_ring();
     void disconnect_on(int error);
-    void watch(std::array<pollfd, 4>& watched) const;
+    void watch(std::array<pollfd, 4>& watched);
+    bool watches_vf();
 
     lvif_device* const device_;
     EventSource& events_;
@@ -97,6 +98,7 @@ class QueuePump {
     bool tx_full_ = false;
     bool vf_full_ = false;
     VfLane* vf_ = nullptr;
+    bool watches_vf_ = false;
     SendBy send_by_ = SendBy::rings;
     std::vector<std::uint8_t> buffer_;  // header and frame for the VF
     std::size_t rest_bytes_ = 0;        // of what is in the buffer, and not yet sent

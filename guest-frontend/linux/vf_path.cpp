@@ -27,6 +27,10 @@ int errno_of(std::exception const& error) {
     return system != nullptr && system->code().value() > 0 ? -system->code().value() : -EIO;
 }
 
+std::int64_t since(VfPath::Clock::time_point then) {
+    return std::chrono::duration_cast<std::chrono::microseconds>(VfPath::Clock::now() - then).count();
+}
+
 }  // namespace
 
 VfPath::VfPath(VfInterface& vf, lvif_device* device, FramePump& pump, TapDevice const& tap)
@@ -99,12 +103,12 @@ int VfPath::begin() {
     }
     if (sending_ == Sending::rings) {
         sending_ = Sending::changing;
-        change_until_ = now + order_patience;
+        change_began_ = now;
         pump_.send_by(SendBy::nothing);
         pump_.watch_rings_empty();
     }
     while (!rings_are_idle()) {
-        if (Clock::now() >= *change_until_) {
+        if (Clock::now() >= change_began_ + order_patience) {
             spdlog::warn("the server leaves frames in the rings: what is sent through the VF now may overtake them");
             break;
         }
@@ -117,20 +121,23 @@ int VfPath::begin() {
     let_in_at_.reset();
     pump_.send_by(SendBy::vf);
     sending_ = Sending::vf;
-    spdlog::info("direct: sends and receives through the VF {}", vf_.name());
+    spdlog::info("direct: sends and receives through the VF {}; frames waited for {} us", vf_.name(),
+                 since(change_began_));
     return 1;
 }
 
 void VfPath::end() {
     if (sending_ == Sending::vf) {
+        change_began_ = Clock::now();
         pump_.send_by(SendBy::nothing);
-        auto const give_up = Clock::now() + sending_patience;
-        while (!lost_ && !lane_->sent_all() && Clock::now() < give_up) {
+        while (!lost_ && !lane_->sent_all() && Clock::now() < change_began_ + sending_patience) {
             sched_yield();
         }
-        spdlog::info("sends through the rings");
     }
     pump_.send_by(SendBy::rings);
+    if (sending_ == Sending::vf) {
+        spdlog::info("sends through the rings; frames waited for {} us", since(change_began_));
+    }
     sending_ = Sending::rings;
 }
 

@@ -78,8 +78,8 @@ class VfPath {
     Sending sending_ = Sending::rings;
     std::optional<Clock::time_point> looked_for_since_;
     Clock::time_point look_again_{};
-    std::optional<Clock::time_point> let_in_at_;     // at the latest, since frames came
-    std::optional<Clock::time_point> change_until_;  // of begin()
+    std::optional<Clock::time_point> let_in_at_;  // at the latest, since frames came
+    Clock::time_point change_began_{};            // of the way that frames are sent
 };
 
 }  // namespace librettos::guest
