@@ -6,8 +6,7 @@
         lab.wait_for_tcp("10.9.0.2", 80)
         lab.run(["curl", "http://10.9.0.2/"])
 
-The client's side of the veth pair is `wire0` in the namespace lab.wire, the server's side `port0` in lab.server. With `vfs` there is a
-bridge between them, `br0` in lab.server, that has so many VFs as further ports; guests are started in lab.server, where VFs are. Everything
+The client's side of the veth pair is `wire0` in the namespace lab.wire, the server's side `port0` in lab.server. Everything
 that was made is removed when the `with` ends, by an exception or a signal too, and by a guard process if this one is killed.
 """
 
@@ -96,10 +95,6 @@ def _ip(*words, check=True):
     return done.stdout
 
 
-def _veth(namespace, name, peer_namespace, peer):
-    return ("link", "add", name, "netns", namespace, "type", "veth", "peer", "name", peer, "netns", peer_namespace)
-
-
 def _sweep(prefix, directory):
     """Ends what runs in the namespaces of that prefix, removes them and the directory."""
     names = [line.split()[0] for line in _ip("netns", "list", check=False).splitlines() if line.startswith(prefix)]
@@ -184,9 +179,8 @@ class Guest(Process):
 
     def __init__(self, lab, name, command, options):
         self.guest_name, self.namespace, self._lab = name, f"{lab.prefix}-{name}", lab
-        # Not by ip netns exec: names of namespaces that are made inside it are not seen outside.
         super().__init__(name, [
-            *(["nsenter", f"--net=/run/netns/{lab.server}"] if lab.vfs else []), lab.program("librettos-guest"), "run", "--name", name, "--netns", self.namespace,
+            *lab.guest_prefix, lab.program("librettos-guest"), "run", "--name", name, "--netns", self.namespace,
             "--hypervisor-socket", lab.directory / "hv.sock", *options, "--", *command], lab.directory / f"{name}.log")
 
     def run(self, command):
@@ -197,9 +191,10 @@ class Guest(Process):
 class Lab:
     """See the module. `config` is merged into the server's configuration (None takes a key away)."""
 
+    guest_prefix = ()  # the beginning of the command that starts librettos-guest
     scale = rate_scale = 1  # factors of amounts, and of how much in a second, for places that are slower
 
-    def __init__(self, build, *, mtu=1500, port_arguments="", config=None, hypervisord_options=(), start=True, vfs=0):
+    def __init__(self, build, *, mtu=1500, port_arguments="", config=None, hypervisord_options=(), start=True):
         global _labs
         self.build = pathlib.Path(build).resolve()
         self.check_machine(self.build)
@@ -208,7 +203,7 @@ class Lab:
         self.wire, self.server = f"{self.prefix}-wire", f"{self.prefix}-server"
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix=f"{self.prefix}-"))
         self.directory.chmod(0o755)
-        self.mtu, self.processes, self.guests, self.vfs = mtu, [], {}, [f"vf{number}" for number in range(vfs)]
+        self.mtu, self.processes, self.guests = mtu, [], {}
         self.hypervisord_process = self.server_process = None
         self.hypervisord_options = hypervisord_options
         self.config = _merge(_merge({
@@ -216,7 +211,6 @@ class Lab:
             "network": {"ipv4": f"{SHARED4}/24", "gateway4": WIRE4, "ipv6": f"{SHARED6}/64", "gateway6": WIRE6},
             "dedicated": {"ipv4": DEDICATED4, "ipv6": DEDICATED6},
             "attach": {"dedicated": ["db*"]},
-            **({"direct": {"steering": "bridge", "bridge": "br0", "server_port": "port0b", "vfs": self.vfs}} if vfs else {}),
             "paths": {"api_socket": str(self.directory / "api.sock"), "stats": str(self.directory / "stats")},
         }, self.hypervisor_config()), config or {})
         self._guard = subprocess.Popen(
@@ -289,7 +283,7 @@ class Lab:
         for name in (self.wire, self.server):
             _ip("netns", "add", name)
             _ip("-n", name, "link", "set", "lo", "up")
-        self._make_fabric() if self.vfs else _ip(*_veth(self.wire, "wire0", self.server, "port0"))
+        _ip("link", "add", "wire0", "netns", self.wire, "type", "veth", "peer", "name", "port0", "netns", self.server)
         # No router solicitations and the like from the server's host: it has no address of its own on this wire.
         self.run(["sysctl", "-qw", "net.ipv6.conf.port0.disable_ipv6=1"], namespace=self.server)
         self.run(["ethtool", "-K", "wire0", "tx", "off", "tso", "off", "gso", "off", "gro", "off"])
@@ -297,17 +291,6 @@ class Lab:
             _ip("-n", namespace, "link", "set", interface, "mtu", str(self.mtu), "up")
         _ip("-n", self.wire, "addr", "add", f"{WIRE4}/24", "dev", "wire0")
         _ip("-n", self.wire, "addr", "add", f"{WIRE6}/64", "dev", "wire0", "nodad")
-
-    def _make_fabric(self):
-        """In place of the cable: a bridge in the server's namespace that stands for a NIC with VFs."""
-        _ip("-n", self.server, "link", "add", "br0", "type", "bridge", "mcast_snooping", "0")
-        _ip(*_veth(self.wire, "wire0", self.server, "wire0b"))
-        _ip(*_veth(self.server, "port0", self.server, "port0b"))
-        for name in ("br0", "wire0b", "port0b"):
-            self.run(["sysctl", "-qw", f"net.ipv6.conf.{name}.disable_ipv6=1"], namespace=self.server)
-            if name != "br0":
-                _ip("-n", self.server, "link", "set", name, "mtu", str(self.mtu), "master", "br0")
-            _ip("-n", self.server, "link", "set", name, "up")
 
     # --- programs
 
