@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "drivers/steering/bridge_steering.hpp"
+
+#include <cerrno>
+#include <utility>
+
+namespace librettos {
+
+namespace {
+
+// Of a VF that is nobody's: locally administered, and of no guest.
+constexpr VfMac nobodys{0x02, 0x4c, 0x52, 0xff, 0xff, 0xff};
+
+}  // namespace
+
+BridgeSteering::BridgeSteering(BridgeOptions options) : options_(std::move(options)) {
+    auto const bridge = netlink_.find(options_.bridge);
+    auto const port = netlink_.find(options_.server_port);
+    if (!bridge)
+        throw SteeringError(
+            "there is no bridge " + options_.bridge + "; make it with: ip link add " + options_.bridge + " type bridge",
+            ENODEV);
+    if (!port || port->master != bridge->index)
+        throw SteeringError(options_.server_port + " is no port of " + options_.bridge +
+                                "; make it one with: ip link set " + options_.server_port + " master " +
+                                options_.bridge,
+                            ENODEV);
+    bridge_ = bridge->index;
+    server_port_ = port->index;
+    for (std::uint16_t vf = 0; vf < options_.vfs; ++vf) {
+        if (!netlink_.find(bridge_end(vf)))
+            make(vf);
+    }
+}
+
+std::string BridgeSteering::guest_end(std::uint16_t vf) const {
+    return options_.vf_prefix + std::to_string(vf);
+}
+
+std::string BridgeSteering::bridge_end(std::uint16_t vf) const {
+    return guest_end(vf) + "b";
+}
+
+void BridgeSteering::check(std::uint16_t vf) const {
+    if (vf >= options_.vfs)
+        throw SteeringError("there is no VF " + std::to_string(vf) + ", only " + std::to_string(options_.vfs), ENODEV);
+}
+
+LinkFacts BridgeSteering::require_port(std::uint16_t vf) {
+    check(vf);
+    auto const port = netlink_.find(bridge_end(vf));
+    if (!port)
+        throw SteeringError(guest_end(vf) + " is gone", ENODEV);
+    return *port;
+}
+
+void BridgeSteering::make(std::uint16_t vf) {
+    netlink_.add_veth(bridge_end(vf), guest_end(vf));
+    auto const port = require_port(vf);
+    netlink_.set_mac(netlink_.find(guest_end(vf)).value().index, nobodys);
+    netlink_.set_master(port.index, bridge_);
+    netlink_.lock_bridge_port(port.index);
+    netlink_.set_up(port.index, true);
+}
+
+std::vector<VfState> BridgeSteering::vfs() {
+    std::vector<VfState> states;
+    for (std::uint16_t vf = 0; vf < options_.vfs; ++vf) {
+        auto const port = netlink_.find(bridge_end(vf));
+        states.push_back({guest_end(vf), port.has_value(), port && port->carrier});
+    }
+    return states;
+}
+
+void BridgeSteering::give(std::uint16_t vf, VfSettings const& settings) {
+    if (settings.vlan != 0)
+        throw SteeringError("a bridge's VFs have no VLAN of their own", ENOTSUP);
+    (void)require_port(vf);
+    // A guest that has taken its end into its namespace keeps the address that it was given with it.
+    if (auto const end = netlink_.find(guest_end(vf)); end && end->mac != settings.mac)
+        netlink_.set_mac(end->index, settings.mac);
+}
+
+void BridgeSteering::steer_to_vf(std::uint16_t vf, VfMac const& mac) {
+    netlink_.add_forwarding(require_port(vf).index, mac);
+}
+
+void BridgeSteering::steer_to_port(VfMac const& mac) {
+    netlink_.add_forwarding(server_port_, mac);
+}
+
+void BridgeSteering::take(std::uint16_t vf) {
+    check(vf);
+    auto const port = netlink_.find(bridge_end(vf));
+    auto const end = netlink_.find(guest_end(vf));
+    if (port && end && end->peer == port->index) {
+        netlink_.set_up(end->index, false);
+        netlink_.set_mac(end->index, nobodys);
+        return;
+    }
+    if (port)
+        netlink_.remove(port->index);  // the other end, in whoever's namespace, goes with it
+    make(vf);
+}
+
+}  // namespace librettos

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Steering by a Linux bridge, where there is no NIC with VFs: the server's port is one port of the bridge, the wire
+// another, and a VF is a veth pair, one end of which is a port, too. Frames are steered by the bridge's forwarding
+// table.
+//
+//     wire ---- bridge ---- the server's port
+//                 | `------ vf0b ==== vf0   (a guest takes this end into its namespace)
+//                 `-------- vf1b ==== vf1
+//
+// VFs are made when they are missing, and left behind: they outlive the server, as those of a NIC do.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "drivers/steering/route_netlink.hpp"
+#include "drivers/steering/steering.hpp"
+
+namespace librettos {
+
+struct BridgeOptions {
+    std::string bridge;       // interface, exists
+    std::string server_port;  // interface, the bridge's port that leads to the server
+    std::string vf_prefix;    // of the VFs' names, at most 11 characters
+    std::uint16_t vfs = 0;
+};
+
+class BridgeSteering final : public Steering {
+  public:
+    // SteeringError: there is no such bridge, or the port is not one of its.
+    explicit BridgeSteering(BridgeOptions options);
+
+    std::vector<VfState> vfs() override;
+    void give(std::uint16_t vf, VfSettings const& settings) override;
+    void steer_to_vf(std::uint16_t vf, VfMac const& mac) override;
+    void steer_to_port(VfMac const& mac) override;
+    void take(std::uint16_t vf) override;
+
+  private:
+    std::string guest_end(std::uint16_t vf) const;
+    std::string bridge_end(std::uint16_t vf) const;
+    LinkFacts require_port(std::uint16_t vf);
+    void check(std::uint16_t vf) const;
+    void make(std::uint16_t vf);
+
+    BridgeOptions options_;
+    RouteNetlink netlink_;
+    int bridge_ = 0;
+    int server_port_ = 0;
+};
+
+}  // namespace librettos

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "drivers/steering/route_netlink.hpp"
+
+#include <linux/if_bridge.h>
+#include <linux/neighbour.h>
+#include <net/if.h>
+#include <netlink/msg.h>
+#include <netlink/netlink.h>
+#include <netlink/route/link.h>
+#include <netlink/route/link/veth.h>
+#include <netlink/route/neighbour.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <memory>
+#include <new>
+
+#ifndef IFLA_BRPORT_LOCKED
+#define IFLA_BRPORT_LOCKED 39  // Linux 5.16; Debian 12's headers have it
+#endif
+
+namespace librettos {
+namespace {
+
+template <typename Object, void (*put)(Object*)>
+struct Put {
+    void operator()(Object* object) const { put(object); }
+};
+using Link = std::unique_ptr<rtnl_link, Put<rtnl_link, rtnl_link_put>>;
+using Veth = std::unique_ptr<rtnl_link, Put<rtnl_link, rtnl_link_veth_release>>;
+using Address = std::unique_ptr<nl_addr, Put<nl_addr, nl_addr_put>>;
+using Neighbour = std::unique_ptr<rtnl_neigh, Put<rtnl_neigh, rtnl_neigh_put>>;
+using Message = std::unique_ptr<nl_msg, Put<nl_msg, nlmsg_free>>;
+
+int errno_of(int result) {
+    switch (-result) {
+        case NLE_NODEV:
+        case NLE_OBJ_NOTFOUND:
+            return ENODEV;
+        case NLE_PERM:
+        case NLE_NOACCESS:
+            return EPERM;
+        case NLE_EXIST:
+            return EEXIST;
+        case NLE_BUSY:
+            return EBUSY;
+        case NLE_OPNOTSUPP:
+            return ENOTSUP;
+        case NLE_NOMEM:
+            return ENOMEM;
+        default:
+            return EIO;
+    }
+}
+
+void require(int result, std::string const& tried) {
+    if (result < 0)
+        throw SteeringError(tried + ": " + nl_geterror(-result), errno_of(result));
+}
+
+template <typename Owner, typename Object>
+Owner owned(Object* object) {
+    if (object == nullptr)
+        throw std::bad_alloc();
+    return Owner(object);
+}
+
+Link link_with_index(int index) {
+    auto link = owned<Link>(rtnl_link_alloc());
+    rtnl_link_set_ifindex(link.get(), index);
+    return link;
+}
+
+Address link_address(VfMac const& mac) {
+    return owned<Address>(nl_addr_build(AF_LLC, mac.data(), mac.size()));
+}
+
+std::string interface(int index) {
+    return "interface " + std::to_string(index);
+}
+
+Neighbour forwarding(int port, VfMac const& mac) {
+    auto entry = owned<Neighbour>(rtnl_neigh_alloc());
+    rtnl_neigh_set_family(entry.get(), AF_BRIDGE);
+    rtnl_neigh_set_ifindex(entry.get(), port);
+    rtnl_neigh_set_lladdr(entry.get(), link_address(mac).get());
+    rtnl_neigh_set_state(entry.get(), NUD_NOARP);  // what bridge(8) calls static
+    rtnl_neigh_set_flags(entry.get(), NTF_MASTER);
+    return entry;
+}
+
+}  // namespace
+
+RouteNetlink::RouteNetlink() : netlink_(nl_socket_alloc()) {
+    if (netlink_ == nullptr)
+        throw std::bad_alloc();
+    if (int const result = nl_connect(netlink_, NETLINK_ROUTE); result < 0) {
+        nl_socket_free(netlink_);
+        require(result, "opening a route netlink socket");
+    }
+}
+
+RouteNetlink::~RouteNetlink() {
+    nl_socket_free(netlink_);
+}
+
+std::optional<LinkFacts> RouteNetlink::find(std::string const& name) {
+    rtnl_link* found = nullptr;
+    int const result = rtnl_link_get_kernel(netlink_, 0, name.c_str(), &found);
+    if (result == -NLE_OBJ_NOTFOUND || result == -NLE_NODEV)
+        return std::nullopt;
+    require(result, "looking at interface " + name);
+    Link const link(found);
+    LinkFacts facts;
+    facts.index = rtnl_link_get_ifindex(link.get());
+    facts.master = rtnl_link_get_master(link.get());
+    int namespace_of_peer = -1;
+    if (rtnl_link_get_link_netnsid(link.get(), &namespace_of_peer) < 0)
+        facts.peer = rtnl_link_get_link(link.get());
+    facts.up = (rtnl_link_get_flags(link.get()) & IFF_UP) != 0;
+    facts.carrier = rtnl_link_get_carrier(link.get()) != 0;
+    if (auto* const address = rtnl_link_get_addr(link.get());
+        address != nullptr && nl_addr_get_len(address) == facts.mac.size())
+        std::copy_n(static_cast<std::uint8_t const*>(nl_addr_get_binary_addr(address)), facts.mac.size(),
+                    facts.mac.begin());
+    return facts;
+}
+
+void RouteNetlink::add_veth(std::string const& name, std::string const& peer) {
+    auto const link = owned<Veth>(rtnl_link_veth_alloc());
+    rtnl_link_set_name(link.get(), name.c_str());
+    auto const other = owned<Link>(rtnl_link_veth_get_peer(link.get()));
+    rtnl_link_set_name(other.get(), peer.c_str());
+    require(rtnl_link_add(netlink_, link.get(), NLM_F_CREATE | NLM_F_EXCL),
+            "making the veth pair " + name + ", " + peer);
+}
+
+void RouteNetlink::remove(int index) {
+    require(rtnl_link_delete(netlink_, link_with_index(index).get()), "removing " + interface(index));
+}
+
+void RouteNetlink::set_mac(int index, VfMac const& mac) {
+    auto const changes = owned<Link>(rtnl_link_alloc());
+    rtnl_link_set_addr(changes.get(), link_address(mac).get());
+    require(rtnl_link_change(netlink_, link_with_index(index).get(), changes.get(), 0),
+            "setting the MAC of " + interface(index));
+}
+
+void RouteNetlink::set_up(int index, bool up) {
+    auto const changes = owned<Link>(rtnl_link_alloc());
+    if (up)
+        rtnl_link_set_flags(changes.get(), IFF_UP);
+    else
+        rtnl_link_unset_flags(changes.get(), IFF_UP);
+    require(rtnl_link_change(netlink_, link_with_index(index).get(), changes.get(), 0),
+            (up ? "bringing up " : "taking down ") + interface(index));
+}
+
+void RouteNetlink::set_master(int index, int master) {
+    auto const changes = owned<Link>(rtnl_link_alloc());
+    rtnl_link_set_master(changes.get(), master);
+    require(rtnl_link_change(netlink_, link_with_index(index).get(), changes.get(), 0),
+            "making " + interface(index) + " a port of the bridge");
+}
+
+void RouteNetlink::lock_bridge_port(int index) {
+    auto message = owned<Message>(nlmsg_alloc_simple(RTM_SETLINK, 0));
+    ifinfomsg info{};
+    info.ifi_family = AF_BRIDGE;
+    info.ifi_index = index;
+    bool fits = nlmsg_append(message.get(), &info, sizeof info, NLMSG_ALIGNTO) == 0;
+    nlattr* const port = nla_nest_start(message.get(), IFLA_PROTINFO | NLA_F_NESTED);
+    fits = fits && port != nullptr && nla_put_u8(message.get(), IFLA_BRPORT_LEARNING, 0) == 0 &&
+           nla_put_u8(message.get(), IFLA_BRPORT_UNICAST_FLOOD, 0) == 0 &&
+           nla_put_u8(message.get(), IFLA_BRPORT_LOCKED, 1) == 0;
+    if (!fits)
+        throw std::bad_alloc();
+    nla_nest_end(message.get(), port);
+    require(nl_send_sync(netlink_, message.release()), "locking the bridge's port " + interface(index));
+}
+
+void RouteNetlink::add_forwarding(int port, VfMac const& mac) {
+    require(rtnl_neigh_add(netlink_, forwarding(port, mac).get(), NLM_F_CREATE | NLM_F_REPLACE),
+            "steering a MAC to " + interface(port));
+}
+
+void RouteNetlink::remove_forwarding(int port, VfMac const& mac) {
+    int const result = rtnl_neigh_delete(netlink_, forwarding(port, mac).get(), 0);
+    if (result != -NLE_OBJ_NOTFOUND && result != -NLE_NODEV)
+        require(result, "no longer steering a MAC to " + interface(port));
+}
+
+}  // namespace librettos

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// What the bridge needs of rtnetlink, through libnl. Errors are SteeringErrors that say what was tried.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "drivers/steering/steering.hpp"
+
+struct nl_sock;
+
+namespace librettos {
+
+struct LinkFacts {
+    int index = 0;
+    int master = 0;   // 0: none
+    int peer = 0;     // of a veth whose other end is in this namespace; else 0
+    bool up = false;  // IFF_UP
+    bool carrier = false;
+    VfMac mac{};
+};
+
+class RouteNetlink {
+  public:
+    RouteNetlink();
+    ~RouteNetlink();
+    RouteNetlink(RouteNetlink const&) = delete;
+    RouteNetlink& operator=(RouteNetlink const&) = delete;
+
+    std::optional<LinkFacts> find(std::string const& name);
+    void add_veth(std::string const& name, std::string const& peer);
+    void remove(int index);
+    void set_mac(int index, VfMac const& mac);
+    void set_up(int index, bool up);
+    void set_master(int index, int master);
+    // Of a bridge's port: nothing is learned from what it sends, frames for unknown addresses do not go there, and only
+    // frames from addresses that are steered to it are taken from it (Linux 5.16).
+    void lock_bridge_port(int index);
+    // Frames for this address go to that port of the bridge, for good.
+    void add_forwarding(int port, VfMac const& mac);
+    void remove_forwarding(int port, VfMac const& mac);  // no error when there is none
+
+  private:
+    nl_sock* netlink_;
+};
+
+}  // namespace librettos

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// VFs and which of them, or the server's port, frames for a MAC address go to. One interface for NICs and for what
+// stands in for one; tests/unit/steering says what all of them have to do.
+//
+// A VF is free, given (it has a guest's MAC, and can be brought up by whoever holds it) or steered to (frames for that
+// MAC reach it and no longer the port). All functions may be repeated: a server that finds a switch half done does it
+// again. They block for as long as the kernel takes, milliseconds; one thread.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace librettos {
+
+using VfMac = std::array<std::uint8_t, 6>;
+
+// What was refused or failed, and `error`, an errno.
+class SteeringError : public std::runtime_error {
+  public:
+    SteeringError(std::string const& what, int number) : std::runtime_error(what), error(number) {}
+    int const error;
+};
+
+struct VfState {
+    std::string name;  // as an operator knows it: an interface or a PCI address
+    bool present =
+        false;  // false: gone with the guest that had it, or unplugged; take() brings back what can be brought back
+    bool link_up = false;
+};
+
+struct VfSettings {
+    VfMac mac{};
+    std::uint16_t vlan = 0;  // tag on the wire, which the VF's user does not see; 0: none
+};
+
+class Steering {
+  public:
+    virtual ~Steering() = default;
+
+    virtual std::vector<VfState> vfs() = 0;  // number n is at index n
+    // Only frames from `settings.mac` leave through the VF. ENODEV: it is not present; ENOTSUP: no VLANs here.
+    virtual void give(std::uint16_t vf, VfSettings const& settings) = 0;
+    // No frame is lost or seen twice by the change itself. ENODEV.
+    virtual void steer_to_vf(std::uint16_t vf, VfMac const& mac) = 0;
+    virtual void steer_to_port(VfMac const& mac) = 0;
+    // Free, whoever holds it: who does not let go of it loses it.
+    virtual void take(std::uint16_t vf) = 0;
+};
+
+}  // namespace librettos
