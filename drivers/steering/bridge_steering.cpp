@@ -27,14 +27,10 @@ BridgeSteering::BridgeSteering(BridgeOptions options) : options_(std::move(optio
                             ENODEV);
     bridge_ = bridge->index;
     server_port_ = port->index;
-    for (std::uint16_t vf = 0; vf < options_.vfs; ++vf) {
+    for (std::uint16_t vf = 0; vf < options_.vfs.size(); ++vf) {
         if (!netlink_.find(bridge_end(vf)))
             make(vf);
     }
-}
-
-std::string BridgeSteering::guest_end(std::uint16_t vf) const {
-    return options_.vf_prefix + std::to_string(vf);
 }
 
 std::string BridgeSteering::bridge_end(std::uint16_t vf) const {
@@ -42,8 +38,9 @@ std::string BridgeSteering::bridge_end(std::uint16_t vf) const {
 }
 
 void BridgeSteering::check(std::uint16_t vf) const {
-    if (vf >= options_.vfs)
-        throw SteeringError("there is no VF " + std::to_string(vf) + ", only " + std::to_string(options_.vfs), ENODEV);
+    if (vf >= options_.vfs.size())
+        throw SteeringError("there is no VF " + std::to_string(vf) + ", only " + std::to_string(options_.vfs.size()),
+                            ENODEV);
 }
 
 LinkFacts BridgeSteering::require_port(std::uint16_t vf) {
@@ -64,8 +61,9 @@ void BridgeSteering::make(std::uint16_t vf) {
 }
 
 std::vector<VfState> BridgeSteering::vfs() {
+    changes_.take();
     std::vector<VfState> states;
-    for (std::uint16_t vf = 0; vf < options_.vfs; ++vf) {
+    for (std::uint16_t vf = 0; vf < options_.vfs.size(); ++vf) {
         auto const port = netlink_.find(bridge_end(vf));
         states.push_back({guest_end(vf), port.has_value(), port && port->carrier});
     }

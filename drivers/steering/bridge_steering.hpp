@@ -21,8 +21,8 @@ namespace librettos {
 struct BridgeOptions {
     std::string bridge;       // interface, exists
     std::string server_port;  // interface, the bridge's port that leads to the server
-    std::string vf_prefix;    // of the VFs' names, at most 11 characters
-    std::uint16_t vfs = 0;
+    // The guests' ends, made when they are missing; the bridge's end has a "b" behind it: at most 14 characters.
+    std::vector<std::string> vfs;
 };
 
 class BridgeSteering final : public Steering {
@@ -31,13 +31,14 @@ class BridgeSteering final : public Steering {
     explicit BridgeSteering(BridgeOptions options);
 
     std::vector<VfState> vfs() override;
+    int changes_fd() const override { return changes_.fd(); }
     void give(std::uint16_t vf, VfSettings const& settings) override;
     void steer_to_vf(std::uint16_t vf, VfMac const& mac) override;
     void steer_to_port(VfMac const& mac) override;
     void take(std::uint16_t vf) override;
 
   private:
-    std::string guest_end(std::uint16_t vf) const;
+    std::string const& guest_end(std::uint16_t vf) const { return options_.vfs[vf]; }
     std::string bridge_end(std::uint16_t vf) const;
     LinkFacts require_port(std::uint16_t vf);
     void check(std::uint16_t vf) const;
@@ -45,6 +46,7 @@ class BridgeSteering final : public Steering {
 
     BridgeOptions options_;
     RouteNetlink netlink_;
+    LinkChanges changes_;
     int bridge_ = 0;
     int server_port_ = 0;
 };

@@ -80,25 +80,30 @@ std::string interface(int index) {
     return "interface " + std::to_string(index);
 }
 
+nl_sock* open_route_socket() {
+    auto* const netlink = nl_socket_alloc();
+    if (netlink == nullptr)
+        throw std::bad_alloc();
+    if (int const result = nl_connect(netlink, NETLINK_ROUTE); result < 0) {
+        nl_socket_free(netlink);
+        require(result, "opening a route netlink socket");
+    }
+    return netlink;
+}
+
 Neighbour forwarding(int port, VfMac const& mac) {
     auto entry = owned<Neighbour>(rtnl_neigh_alloc());
     rtnl_neigh_set_family(entry.get(), AF_BRIDGE);
     rtnl_neigh_set_ifindex(entry.get(), port);
     rtnl_neigh_set_lladdr(entry.get(), link_address(mac).get());
-    rtnl_neigh_set_state(entry.get(), NUD_NOARP);  // what bridge(8) calls static
-    rtnl_neigh_set_flags(entry.get(), NTF_MASTER);
+    rtnl_neigh_set_state(entry.get(), NUD_NOARP);                // what bridge(8) calls static
+    rtnl_neigh_set_flags(entry.get(), NTF_MASTER | NTF_STICKY);  // else a frame that comes to another port moves it
     return entry;
 }
 
 }  // namespace
 
-RouteNetlink::RouteNetlink() : netlink_(nl_socket_alloc()) {
-    if (netlink_ == nullptr)
-        throw std::bad_alloc();
-    if (int const result = nl_connect(netlink_, NETLINK_ROUTE); result < 0) {
-        nl_socket_free(netlink_);
-        require(result, "opening a route netlink socket");
-    }
+RouteNetlink::RouteNetlink() : netlink_(open_route_socket()) {
 }
 
 RouteNetlink::~RouteNetlink() {
@@ -189,6 +194,27 @@ void RouteNetlink::remove_forwarding(int port, VfMac const& mac) {
     int const result = rtnl_neigh_delete(netlink_, forwarding(port, mac).get(), 0);
     if (result != -NLE_OBJ_NOTFOUND && result != -NLE_NODEV)
         require(result, "no longer steering a MAC to " + interface(port));
+}
+
+LinkChanges::LinkChanges() : netlink_(open_route_socket()) {
+    if (int const result = nl_socket_add_membership(netlink_, RTNLGRP_LINK); result < 0) {
+        nl_socket_free(netlink_);
+        require(result, "listening to changes of interfaces");
+    }
+}
+
+LinkChanges::~LinkChanges() {
+    nl_socket_free(netlink_);
+}
+
+int LinkChanges::fd() const {
+    return nl_socket_get_fd(netlink_);
+}
+
+void LinkChanges::take() {
+    char byte;  // the rest of each message is dropped; ENOBUFS, some were lost, is one as well
+    while (recv(fd(), &byte, sizeof byte, MSG_DONTWAIT | MSG_TRUNC) >= 0 || errno == EINTR || errno == ENOBUFS) {
+    }
 }
 
 }  // namespace librettos

@@ -36,9 +36,24 @@ class RouteNetlink {
     // Of a bridge's port: nothing is learned from what it sends, frames for unknown addresses do not go there, and only
     // frames from addresses that are steered to it are taken from it (Linux 5.16).
     void lock_bridge_port(int index);
-    // Frames for this address go to that port of the bridge, for good.
+    // Frames for this address go to that port of the bridge, for good, whatever port frames from it come to.
     void add_forwarding(int port, VfMac const& mac);
     void remove_forwarding(int port, VfMac const& mac);  // no error when there is none
+
+  private:
+    nl_sock* netlink_;
+};
+
+// The kernel's word that some interface has changed.
+class LinkChanges {
+  public:
+    LinkChanges();
+    ~LinkChanges();
+    LinkChanges(LinkChanges const&) = delete;
+    LinkChanges& operator=(LinkChanges const&) = delete;
+
+    int fd() const;
+    void take();  // until fd() is not readable any more
 
   private:
     nl_sock* netlink_;

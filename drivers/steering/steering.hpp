@@ -41,6 +41,8 @@ class Steering {
     virtual ~Steering() = default;
 
     virtual std::vector<VfState> vfs() = 0;  // number n is at index n
+    // Readable when a VF may have come, gone, or its link changed since the last look at vfs().
+    virtual int changes_fd() const = 0;
     // Only frames from `settings.mac` leave through the VF. ENODEV: it is not present; ENOTSUP: no VLANs here.
     virtual void give(std::uint16_t vf, VfSettings const& settings) = 0;
     // No frame is lost or seen twice by the change itself. ENODEV.

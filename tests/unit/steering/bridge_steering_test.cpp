@@ -95,7 +95,7 @@ class BridgeSteeringTest : public testing::Test {
                       "ip link set wire0b master br0 && ip link set port0b master br0 && "
                       "for i in wire0 wire0b port0 port0b; do ip link set $i up || exit; done"),
                   0);
-        steering.emplace(BridgeOptions{"br0", "port0b", "vf", 2});
+        steering.emplace(BridgeOptions{"br0", "port0b", {"vf0", "vf1"}});
         wire = std::make_unique<Wire>("wire0");
         port = std::make_unique<Wire>("port0");
     }
@@ -129,7 +129,7 @@ TEST_F(BridgeSteeringTest, VfsAreMadeOnceAndStay) {
     EXPECT_TRUE(states[0].present && states[1].present);
     EXPECT_FALSE(states[0].link_up);
     auto const index = if_nametoindex("vf0");
-    BridgeSteering const again({"br0", "port0b", "vf", 2});
+    BridgeSteering const again({"br0", "port0b", {"vf0", "vf1"}});
     EXPECT_EQ(if_nametoindex("vf0"), index);
 }
 
@@ -143,9 +143,9 @@ TEST_F(BridgeSteeringTest, WhatIsMissingIsSaid) {
         }
         return "";
     };
-    EXPECT_THAT(why({"br9", "port0b", "vf", 1}), testing::HasSubstr("ip link add br9 type bridge"));
-    EXPECT_THAT(why({"br0", "port0", "vf", 1}), testing::HasSubstr("ip link set port0 master br0"));
-    EXPECT_THAT(why({"br0", "port9", "vf", 1}), testing::HasSubstr("port9 is no port of br0"));
+    EXPECT_THAT(why({"br9", "port0b", {"vf0"}}), testing::HasSubstr("ip link add br9 type bridge"));
+    EXPECT_THAT(why({"br0", "port0", {"vf0"}}), testing::HasSubstr("ip link set port0 master br0"));
+    EXPECT_THAT(why({"br0", "port9", {"vf0"}}), testing::HasSubstr("port9 is no port of br0"));
     EXPECT_THROW(steering->give(2, {guest}), SteeringError);
     EXPECT_THROW(steering->steer_to_vf(2, guest), SteeringError);
     EXPECT_THROW(steering->take(2), SteeringError);
@@ -171,6 +171,38 @@ TEST_F(BridgeSteeringTest, FramesGoWhereTheyAreSteeredTo) {
     wire->send(guest, peer, 4);
     EXPECT_EQ(port->received(), Numbers{4});
     EXPECT_EQ(vf->received(), Numbers{});
+}
+
+// Until it is told to send through its VF, a guest sends through the server; a forger may do so from the wire.
+TEST_F(BridgeSteeringTest, FramesFromItsAddressElsewhereDoNotMoveAGuest) {
+    steering->give(0, {guest});
+    auto const vf = bring_up("vf0");
+    steering->steer_to_vf(0, guest);
+    port->send(peer, guest, 1);
+    wire->send(server, guest, 2);
+    wire->received();
+    port->received();
+    wire->send(guest, peer, 3);
+    EXPECT_EQ(vf->received(), Numbers{3});
+    EXPECT_EQ(port->received(), Numbers{});
+    vf->send(peer, guest, 4);
+    EXPECT_EQ(wire->received(), Numbers{4});
+    steering->steer_to_port(guest);
+    wire->send(guest, peer, 5);
+    EXPECT_EQ(port->received(), Numbers{5});
+}
+
+TEST_F(BridgeSteeringTest, ChangesOfLinksAreTold) {
+    auto const told = [&](int timeout_ms) {
+        pollfd changes{steering->changes_fd(), POLLIN, 0};
+        return poll(&changes, 1, timeout_ms) == 1;
+    };
+    (void)bring_up("vf0");
+    ASSERT_TRUE(told(5000));
+    EXPECT_TRUE(steering->vfs()[0].link_up);
+    EXPECT_EQ(run("ip link set vf0 down"), 0);
+    ASSERT_TRUE(told(5000));
+    EXPECT_FALSE(steering->vfs()[0].link_up);
 }
 
 TEST_F(BridgeSteeringTest, FramesForOthersDoNotReachAVf) {
