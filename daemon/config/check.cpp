@@ -6,6 +6,7 @@
 #include <array>
 #include <initializer_list>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "daemon/config/text.hpp"
@@ -184,6 +185,53 @@ void check_patterns(std::vector<std::string> const& patterns, std::string const&
     }
 }
 
+void interface_name(SourceMap const& source, std::string const& key, std::string const& name, std::size_t longest) {
+    bool const odd =
+        std::any_of(name.begin(), name.end(), [](unsigned char c) { return c <= ' ' || c > '~' || c == '/'; });
+    if (name.empty() || name.size() > longest || odd || name == "." || name == "..") {
+        source.fail(key, "\"" + name + "\" is no interface's name; write 1 to " + std::to_string(longest) +
+                             " characters without blanks and slashes");
+    }
+}
+
+void check_direct(Config const& config, SourceMap const& source) {
+    constexpr std::size_t longest = 15;              // IFNAMSIZ
+    constexpr std::size_t longest_vf = longest - 1;  // its other end is named after it
+    constexpr std::size_t most_vfs = 64;
+    auto const& direct = config.direct;
+    one_of(source, "direct.steering", direct.steering, {"none", "bridge"});
+    if (direct.steering == "none") {
+        return;
+    }
+    for (auto const& [key, name] :
+         {std::pair("direct.bridge", direct.bridge), std::pair("direct.server_port", direct.server_port)}) {
+        if (name.empty()) {
+            source.fail(key,
+                        "is missing; direct.steering = \"bridge\" needs it, for example " +
+                            std::string(key == std::string("direct.bridge")
+                                            ? "bridge = \"br0\""
+                                            : "server_port = \"lvif0b\", the bridge's port that leads to port.device"));
+        }
+        interface_name(source, key, name, longest);
+    }
+    if (direct.vfs.empty() || direct.vfs.size() > most_vfs) {
+        source.fail("direct.vfs", "names " + std::to_string(direct.vfs.size()) + " VFs; write 1 to " +
+                                      std::to_string(most_vfs) + ", for example vfs = [\"vf0\", \"vf1\"]");
+    }
+    std::set<std::string> seen{direct.bridge, direct.server_port};
+    for (std::size_t i = 0; i < direct.vfs.size(); ++i) {
+        std::string const key = "direct.vfs[" + std::to_string(i) + "]";
+        interface_name(source, key, direct.vfs[i], longest_vf);
+        if (!seen.insert(direct.vfs[i]).second || !seen.insert(direct.vfs[i] + "b").second) {
+            source.fail(key, "\"" + direct.vfs[i] + "\" and its other end \"" + direct.vfs[i] +
+                                 "b\" must have names that nothing else has; write another");
+        }
+    }
+    if (config.network.vlan != 0) {
+        source.fail("direct.steering", "\"bridge\" has no VLANs for VFs; remove network.vlan or write \"none\"");
+    }
+}
+
 void check_buffers(Config const& config, SourceMap const& source) {
     PortOptions const& port = config.port;
     // Per queue: both descriptor rings full, two bursts in flight and one cache per data thread.
@@ -244,6 +292,7 @@ void check_config(Config const& config, SourceMap const& source) {
     check_network(config, source);
     check_patterns(config.attach.names, "attach.names", source);
     check_patterns(config.attach.dedicated, "attach.dedicated", source);
+    check_direct(config, source);
     check_buffers(config, source);
     check_data(config, source);
     one_of(source, "log.level", config.log.level, {"trace", "debug", "info", "warning", "error", "critical"});

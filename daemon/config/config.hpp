@@ -48,6 +48,13 @@ struct Config {
         std::string mac_prefix = "02:4c:52";  // three bytes; the other three are drawn from the guest's name
     } dedicated;
 
+    struct Direct {                     // guests that are switched to a VF
+        std::string steering = "none";  // or "bridge"
+        std::string bridge;             // interface
+        std::string server_port;        // the bridge's port that leads to port.device
+        std::vector<std::string> vfs;   // interfaces, the guests' ends of veth pairs
+    } direct;
+
     struct Attach {
         std::vector<std::string> names{"*"};   // shell patterns of domain names that are attached; on Xen: none
         std::vector<std::string> dedicated{};  // those of them that may have (if they ask) an address of their own

@@ -243,6 +243,14 @@ void read_network(TableReader table, Config::Network& network) {
     table.finish();
 }
 
+void read_direct(TableReader table, Config::Direct& direct) {
+    table.read("steering", direct.steering);
+    table.read("bridge", direct.bridge);
+    table.read("server_port", direct.server_port);
+    table.read("vfs", direct.vfs);
+    table.finish();
+}
+
 void read_guests(TableReader& root, Config& config) {
     TableReader dedicated = root.table("dedicated");
     dedicated.read("ipv4", config.dedicated.ipv4);
@@ -293,6 +301,7 @@ Config read_root(toml::table const& parsed, SourceMap& source) {
     read_port(root.table("port"), config.port);
     read_network(root.table("network"), config.network);
     read_guests(root, config);
+    read_direct(root.table("direct"), config.direct);
     read_data(root.table("data"), config.data);
     read_paths(root.table("paths"), config.paths);
     TableReader log = root.table("log");

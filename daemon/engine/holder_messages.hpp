@@ -13,11 +13,16 @@ enum class HolderMessageType : std::uint32_t {
     ready = 1,    // guests of the store are re-adopted, the API answers: systemd may be told
     add_mac = 2,  // receive frames for this MAC (a dedicated guest's); answered by `done`
     remove_mac = 3,
+    operate_vf = 4,  // guest, vf, operation, mac, vlan; answered by `done` with all of them, when it is done
     // holder -> engine
     stop = 16,  // end in order; guests stay as they are, for the next engine
     link = 17,  // up, speed_mbps: at start and at each change
     done = 18,  // id, status (0 or -errno)
+    vf = 19,    // vf, name, present, up: each VF at start, and at each change, which comes before `done` of its cause
 };
+
+// drivers/steering: what can be done with a VF. All of them may be repeated.
+enum class VfOperation : std::uint8_t { none, give, steer_to_vf, steer_to_port, take };
 
 struct HolderMessage {
     HolderMessageType type;
@@ -26,8 +31,14 @@ struct HolderMessage {
     std::uint32_t up = 0;
     std::uint32_t speed_mbps = 0;
     std::array<std::uint8_t, 6> mac{};
+    VfOperation operation = VfOperation::none;
+    std::uint8_t present = 0;
+    std::uint16_t vf = 0;
+    std::uint16_t vlan = 0;
+    std::uint16_t guest = 0;  // domain id; the engine's own note
     std::array<std::uint8_t, 2> reserved{};
+    std::array<char, 24> name{};  // of the VF, NUL-terminated
 };
-static_assert(sizeof(HolderMessage) == 28);
+static_assert(sizeof(HolderMessage) == 60);
 
 }  // namespace librettos

@@ -130,6 +130,7 @@ EngineProcess::Received EngineProcess::receive(HolderMessage& message) const {
         case HolderMessageType::ready:
         case HolderMessageType::add_mac:
         case HolderMessageType::remove_mac:
+        case HolderMessageType::operate_vf:
             return Received::message;
         default:
             return Received::malformed;

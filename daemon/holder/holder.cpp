@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 #include <utility>
 
@@ -45,7 +46,7 @@ std::chrono::nanoseconds stall_patience(std::chrono::microseconds watchdog) {
 
 }  // namespace
 
-Holder::Holder(HolderOptions options, Config config, Port& port)
+Holder::Holder(HolderOptions options, Config config, Port& port, std::unique_ptr<Steering> steering)
     : options_(std::move(options)),
       config_(std::move(config)),
       port_(port),
@@ -66,6 +67,10 @@ Holder::Holder(HolderOptions options, Config config, Port& port)
     stats_.header()->holder_pid.store(static_cast<std::uint64_t>(getpid()), std::memory_order_relaxed);
     link_ = port_.link();
     watch_signals();
+    if (steering) {
+        steering_ = std::make_unique<SteeringThread>(std::move(steering));
+        vf_news_ = loop_.on_readable(steering_->fd(), [this] { vfs_spoke(); });
+    }
 }
 
 void Holder::block_signals() {
@@ -122,6 +127,9 @@ void Holder::start_engine() {
     progress_.restart(threads(), std::chrono::steady_clock::now());
     spdlog::info("engine {} started (pid {})", boot_.generation, engine_->pid());
     send_link();
+    for (auto const& [vf, state] : vfs_) {
+        engine_->send(state);
+    }
     tell_status();
 }
 
@@ -161,13 +169,45 @@ void Holder::carry_out(HolderMessage const& request) {
         }
         return;
     }
+    if (request.type == HolderMessageType::operate_vf) {
+        operate_vf(request);
+        return;
+    }
     HolderMessage answer{.type = HolderMessageType::done};
     answer.id = request.id;
     answer.status =
         request.type == HolderMessageType::add_mac ? port_.add_mac(request.mac) : port_.remove_mac(request.mac);
+    send(answer);
+}
+
+void Holder::send(HolderMessage const& answer) {
     if (!engine_->send(answer)) {
         spdlog::error("engine {} does not take its answers: killed", engine_->pid());
         engine_->kill();
+    }
+}
+
+void Holder::operate_vf(HolderMessage const& request) {
+    if (steering_ && steering_->ask(boot_.generation, request)) {
+        return;
+    }
+    HolderMessage answer = request;
+    answer.type = HolderMessageType::done;
+    answer.status = steering_ ? -EBUSY : -EOPNOTSUPP;
+    send(answer);
+}
+
+void Holder::vfs_spoke() {
+    for (auto const& news : steering_->take()) {
+        if (!news.failure.empty()) {
+            spdlog::warn("VF {}: {}", news.message.vf, news.failure);
+        }
+        if (news.message.type == HolderMessageType::vf) {
+            vfs_[news.message.vf] = news.message;
+        }
+        if (engine_ && (news.engine == 0 || news.engine == boot_.generation)) {
+            send(news.message);
+        }
     }
 }
 

@@ -9,6 +9,8 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <span>
@@ -22,6 +24,7 @@
 #include "daemon/holder/restart_delay.hpp"
 #include "daemon/holder/service_notice.hpp"
 #include "daemon/holder/shared_state.hpp"
+#include "daemon/holder/steering_thread.hpp"
 #include "drivers/nic/port.hpp"
 
 namespace librettos {
@@ -36,8 +39,8 @@ class Holder {
     // Before DPDK starts: its threads would else take the signals that the event loop is to see, and end the process.
     static void block_signals();
 
-    // `port` is up and outlives the holder. Throws std::system_error.
-    Holder(HolderOptions options, Config config, Port& port);
+    // `port` is up and outlives the holder; `steering` is null where there are no VFs. Throws std::system_error.
+    Holder(HolderOptions options, Config config, Port& port, std::unique_ptr<Steering> steering);
 
     // Until SIGTERM or SIGINT; the exit status. Ends the process at once (status 1) when only a new holder can help.
     int run();
@@ -57,6 +60,9 @@ class Holder {
     void judge_progress();
     void look_at_link();
     void send_link();
+    void operate_vf(HolderMessage const& request);
+    void vfs_spoke();
+    void send(HolderMessage const& answer);
     void tell_status();
     std::span<ThreadStats const> threads() const;
 
@@ -78,10 +84,13 @@ class Holder {
     bool stopping_ = false;
     bool replacing_ = false;
 
+    std::unique_ptr<SteeringThread> steering_;    // null: there are no VFs
+    std::map<std::uint16_t, HolderMessage> vfs_;  // as they were last
+
     EventLoop loop_;
     std::optional<EngineProcess> engine_;
     EventSource engine_death_, engine_messages_, engine_deadline_, next_start_;
-    EventSource term_, interrupt_, hangup_, ticks_, link_change_;
+    EventSource term_, interrupt_, hangup_, ticks_, link_change_, vf_news_;
 };
 
 }  // namespace librettos

@@ -4,6 +4,7 @@
 #include <exception>
 #include <iostream>
 #include <iterator>
+#include <memory>
 
 #include <spdlog/spdlog.h>
 
@@ -13,6 +14,7 @@
 #include "drivers/hypervisor/xen/open_machine_addresses.hpp"
 #include "drivers/nic/eal.hpp"
 #include "drivers/nic/port.hpp"
+#include "drivers/steering/bridge_steering.hpp"
 
 namespace {
 
@@ -25,12 +27,19 @@ Config read_config(Options const& options) {
     return load_config(options.config_path);
 }
 
+std::unique_ptr<Steering> make_steering(Config::Direct const& direct) {
+    if (direct.steering == "none") {
+        return nullptr;
+    }
+    return std::make_unique<BridgeSteering>(BridgeOptions{direct.bridge, direct.server_port, direct.vfs});
+}
+
 int hold(Options const& options, Config const& config) {
     set_up_logging(options.log_level.empty() ? config.log.level : options.log_level, "");
     Holder::block_signals();
     Eal const eal(config.port, config.data.threads, open_machine_addresses);
     Port port(config.port, config.data.threads, eal);
-    return Holder({options.config_path, options.log_level}, config, port).run();
+    return Holder({options.config_path, options.log_level}, config, port, make_steering(config.direct)).run();
 }
 
 }  // namespace

@@ -201,6 +201,25 @@ TEST(Parse, OnXenOnlyNamedDomainsAreAttached) {
 }
 #endif
 
+TEST(Parse, SteeringNeedsItsInterfaces) {
+    auto const direct = [](std::string const& lines) {
+        return refusal(with_minimum("[direct]\nsteering = \"bridge\"\n" + lines));
+    };
+    std::string const bridge = "bridge = \"br0\"\nserver_port = \"port0\"\n";
+    EXPECT_THAT(direct(bridge + "vfs = [\"vf0\", \"vf1\"]\n"), "accepted");
+    EXPECT_THAT(direct(""), AllOf(HasSubstr("direct.bridge: is missing"), HasSubstr("bridge = \"br0\"")));
+    EXPECT_THAT(direct("bridge = \"br0\"\n"), HasSubstr("direct.server_port: is missing"));
+    EXPECT_THAT(direct(bridge), HasSubstr("direct.vfs: names 0 VFs"));
+    EXPECT_THAT(direct(bridge + "vfs = [\"fifteen-letters\"]\n"), HasSubstr("write 1 to 14 characters"));
+    EXPECT_THAT(direct(bridge + "vfs = [\"a b\"]\n"), HasSubstr("is no interface's name"));
+    EXPECT_THAT(direct(bridge + "vfs = [\"vf0\", \"vf0\"]\n"), HasSubstr("direct.vfs[1]"));
+    EXPECT_THAT(direct(bridge + "vfs = [\"vf0\", \"vf0b\"]\n"), HasSubstr("direct.vfs[1]"));
+    EXPECT_THAT(direct(bridge + "vfs = [\"br0\"]\n"), HasSubstr("direct.vfs[0]"));
+    EXPECT_THAT(refusal(with_minimum("vlan = 5\n[direct]\nsteering = \"bridge\"\n" + bridge + "vfs = [\"vf0\"]\n")),
+                HasSubstr("no VLANs"));
+    EXPECT_THAT(refusal(with_minimum("[direct]\nsteering = \"sriov\"\n")), HasSubstr("\"none\", \"bridge\""));
+}
+
 TEST(Parse, ZeroBytesInStringsAreRefused) {
     EXPECT_THAT(refusal(with_minimum("[paths]\nstats = \"/a\\u0000b\"\n")), HasSubstr("zero byte"));
 }

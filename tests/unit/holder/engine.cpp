@@ -3,6 +3,7 @@
 //   crash    exits at once                       hang     its data thread stands still after `ready`
 //   deaf     does not stop when told             garbage  the first one sends a message that is none
 //   mac      asks for a MAC, writes the answer to $LIBRETTOS_TEST_ENGINE_OUT
+//   vf       asks for an operation on VF 3, writes the answer likewise
 //   traffic  sends each frame back where it came from
 // It turns until it is told to stop. Killed in the middle of traffic it may leave a buffer pool that the holder cannot
 // mend, and the holder then ends: tests that kill it for other reasons do without.
@@ -74,6 +75,10 @@ extern "C" int librettos_engine_run(EngineBoot const* boot) noexcept {
     send(boot->holder_fd, {.type = HolderMessageType::ready});
     if (told("mac")) {
         send(boot->holder_fd, {.type = HolderMessageType::add_mac, .id = 42, .mac = {2, 0, 0, 0, 0, 5}});
+    }
+    if (told("vf")) {
+        send(boot->holder_fd,
+             {.type = HolderMessageType::operate_vf, .id = 43, .operation = VfOperation::take, .vf = 3});
     }
     while (serve_holder(boot->holder_fd)) {
         if (told("traffic")) {

@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cerrno>
+#include <string>
+
 #include "tests/unit/holder/running_holder.hpp"
 
 namespace librettos {
@@ -83,6 +86,15 @@ TEST(Engines, AskForMacs) {
         std::string line;
         std::getline(std::ifstream(holder.path("answer")), line);
         return line == "id 42 status 0";
+    });
+}
+
+TEST(Engines, AreToldWhenThereAreNoVfs) {
+    RunningHolder holder({.engine = "vf"});
+    holder.await("answer", [&] {
+        std::string line;
+        std::getline(std::ifstream(holder.path("answer")), line);
+        return line == "id 43 status " + std::to_string(-EOPNOTSUPP);
     });
 }
 

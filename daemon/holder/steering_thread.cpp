@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Carries out operations on VFs.
+#include "daemon/holder/steering_thread.hpp"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <exception>
+#include <optional>
+#include <system_error>
+#include <utility>
+
+namespace librettos {
+namespace {
+
+int make_eventfd() {
+    int const fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (fd < 0) {
+        throw std::system_error(errno, std::generic_category(), "eventfd for the steering thread");
+    }
+    return fd;
+}
+
+void notify(int fd) {
+    static_cast<void>(!eventfd_write(fd, 1));
+}
+
+void quiet(int fd) {
+    eventfd_t ignored = 0;
+    eventfd_read(fd, &ignored);
+}
+
+bool same(VfState const& a, VfState const& b) {
+    return a.name == b.name && a.present == b.present && a.link_up == b.link_up;
+}
+
+HolderMessage state_message(std::size_t vf, VfState const& state) {
+    HolderMessage message{.type = HolderMessageType::vf};
+    message.vf = static_cast<std::uint16_t>(vf);
+    message.present = state.present ? 1 : 0;
+    message.up = state.link_up ? 1 : 0;
+    state.name.copy(message.name.data(), message.name.size() - 1);
+    return message;
+}
+
+}  // namespace
+
+SteeringThread::SteeringThread(std::unique_ptr<Steering> steering)
+    : steering_(std::move(steering)), wake_fd_(make_eventfd()), news_fd_(make_eventfd()) {
+    thread_ = std::thread([this] { run(); });
+}
+
+SteeringThread::~SteeringThread() {
+    {
+        std::lock_guard const lock(mutex_);
+        stopping_ = true;
+    }
+    notify(wake_fd_);
+    thread_.join();
+    close(news_fd_);
+    close(wake_fd_);
+}
+
+bool SteeringThread::ask(std::uint64_t engine, HolderMessage const& request) {
+    {
+        std::lock_guard const lock(mutex_);
+        if (waiting_.size() >= most_waiting) {
+            return false;
+        }
+        waiting_.push_back({engine, request});
+    }
+    notify(wake_fd_);
+    return true;
+}
+
+std::vector<SteeringThread::News> SteeringThread::take() {
+    quiet(news_fd_);
+    std::lock_guard const lock(mutex_);
+    return std::exchange(news_, {});
+}
+
+void SteeringThread::tell(News news) {
+    {
+        std::lock_guard const lock(mutex_);
+        news_.push_back(std::move(news));
+    }
+    notify(news_fd_);
+}
+
+void SteeringThread::run() {
+    look_at_vfs();
+    while (wait_for_work()) {
+        std::optional<Request> request;
+        {
+            std::lock_guard const lock(mutex_);
+            if (!waiting_.empty()) {
+                request = waiting_.front();
+                waiting_.pop_front();
+            }
+        }
+        if (request) {
+            carry_out(*request);
+        } else {
+            look_at_vfs();
+        }
+    }
+}
+
+// False: it is over. What waits at that time is of no use to anybody.
+bool SteeringThread::wait_for_work() {
+    {
+        std::lock_guard const lock(mutex_);
+        if (stopping_ || !waiting_.empty()) {
+            return !stopping_;
+        }
+    }
+    std::array<pollfd, 2> wait{{{wake_fd_, POLLIN, 0}, {steering_->changes_fd(), POLLIN, 0}}};
+    poll(wait.data(), wait.size(), -1);
+    quiet(wake_fd_);
+    std::lock_guard const lock(mutex_);
+    return !stopping_;
+}
+
+void SteeringThread::look_at_vfs() {
+    std::vector<VfState> states;
+    try {
+        states = steering_->vfs();
+    } catch (std::exception const&) {
+        return;  // the next operation says what is wrong
+    }
+    for (std::size_t vf = 0; vf < states.size(); ++vf) {
+        if (vf >= told_.size() || !same(states[vf], told_[vf])) {
+            tell({.engine = 0, .message = state_message(vf, states[vf]), .failure = {}});
+        }
+    }
+    told_ = std::move(states);
+}
+
+void SteeringThread::carry_out(Request const& request) {
+    News news{.engine = request.engine, .message = request.message, .failure = {}};
+    news.message.type = HolderMessageType::done;
+    news.message.status = 0;
+    try {
+        operate(request.message);
+    } catch (SteeringError const& error) {
+        news.message.status = -error.error;
+        news.failure = error.what();
+    } catch (std::exception const& error) {
+        news.message.status = -EIO;
+        news.failure = error.what();
+    }
+    look_at_vfs();
+    tell(std::move(news));
+}
+
+void SteeringThread::operate(HolderMessage const& request) {
+    switch (request.operation) {
+        case VfOperation::give:
+            steering_->give(request.vf, {request.mac, request.vlan});
+            return;
+        case VfOperation::steer_to_vf:
+            steering_->steer_to_vf(request.vf, request.mac);
+            return;
+        case VfOperation::steer_to_port:
+            steering_->steer_to_port(request.mac);
+            return;
+        case VfOperation::take:
+            steering_->take(request.vf);
+            return;
+        case VfOperation::none:
+            break;
+    }
+    throw SteeringError("an operation on a VF that there is not", EINVAL);
+}
+
+}  // namespace librettos

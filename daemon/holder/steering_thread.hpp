@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Operations on VFs, one after the other in a thread of their own: the kernel may take its time over them, and the
+// holder's loop has a watchdog to feed. Says when a VF's state changes, too.
+//
+// A request of an engine that died meanwhile is carried out all the same: the next one repeats what it needs, later.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "daemon/engine/holder_messages.hpp"
+#include "drivers/steering/steering.hpp"
+
+namespace librettos {
+
+class SteeringThread {
+  public:
+    static constexpr std::size_t most_waiting = 1024;
+
+    struct News {
+        std::uint64_t engine = 0;  // the generation that asked; 0: for any
+        HolderMessage message;     // `done` or `vf`
+        std::string failure;       // with `done`: what was refused, for the log
+    };
+
+    // The thread begins with a look at all VFs. Throws std::system_error.
+    explicit SteeringThread(std::unique_ptr<Steering> steering);
+    ~SteeringThread();  // after the operation under way
+    SteeringThread(SteeringThread const&) = delete;
+    SteeringThread& operator=(SteeringThread const&) = delete;
+
+    // False: too many wait.
+    bool ask(std::uint64_t engine, HolderMessage const& request);
+    int fd() const { return news_fd_; }  // readable when take() has something
+    std::vector<News> take();
+
+  private:
+    struct Request {
+        std::uint64_t engine;
+        HolderMessage message;
+    };
+    void run();
+    bool wait_for_work();
+    void look_at_vfs();
+    void carry_out(Request const& request);
+    void operate(HolderMessage const& request);
+    void tell(News news);
+
+    std::unique_ptr<Steering> steering_;  // the thread's
+    std::vector<VfState> told_;           // likewise
+    int wake_fd_ = -1;
+    int news_fd_ = -1;
+    std::mutex mutex_;
+    std::deque<Request> waiting_;
+    std::vector<News> news_;
+    bool stopping_ = false;
+    std::thread thread_;
+};
+
+}  // namespace librettos

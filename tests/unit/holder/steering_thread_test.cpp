@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Operations on VFs in a thread of their own: in order, with their outcome, and what they do to VFs told before it.
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "daemon/holder/steering_thread.hpp"
+
+namespace librettos {
+namespace {
+
+// What the test and the thread share.
+struct Nic {
+    ~Nic() { close(changes); }
+    int const changes = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    std::mutex mutex;
+    std::vector<VfState> vfs{{"vf0", true, false}, {"vf1", true, false}};
+    std::vector<std::string> done;
+    std::mutex busy;  // held: operations take their time
+};
+
+class SteeringInTest final : public Steering {
+  public:
+    explicit SteeringInTest(Nic& nic) : nic_(nic) {}
+
+    std::vector<VfState> vfs() override {
+        eventfd_t ignored = 0;
+        eventfd_read(nic_.changes, &ignored);
+        std::lock_guard const lock(nic_.mutex);
+        return nic_.vfs;
+    }
+    int changes_fd() const override { return nic_.changes; }
+    void give(std::uint16_t vf, VfSettings const& settings) override {
+        note("give " + std::to_string(vf) + " " + std::to_string(settings.mac[5]));
+    }
+    void steer_to_vf(std::uint16_t vf, VfMac const&) override {
+        note("steer " + std::to_string(vf));
+        std::lock_guard const lock(nic_.mutex);
+        nic_.vfs.at(vf).link_up = true;
+    }
+    void steer_to_port(VfMac const&) override { throw SteeringError("vf0 is gone", ENODEV); }
+    void take(std::uint16_t vf) override { note("take " + std::to_string(vf)); }
+
+  private:
+    void note(std::string const& what) {
+        std::lock_guard const wait(nic_.busy);
+        std::lock_guard const lock(nic_.mutex);
+        nic_.done.push_back(what);
+    }
+    Nic& nic_;
+};
+
+class SteeringThreadTest : public testing::Test {
+  protected:
+    HolderMessage request(VfOperation operation, std::uint16_t vf, std::uint32_t id) {
+        HolderMessage message{.type = HolderMessageType::operate_vf, .id = id};
+        message.operation = operation;
+        message.vf = vf;
+        message.guest = 9;
+        message.mac = {2, 0, 0, 0, 0, 7};
+        return message;
+    }
+    // Waits for so many.
+    std::vector<SteeringThread::News> news(std::size_t count) {
+        std::vector<SteeringThread::News> all;
+        while (all.size() < count) {
+            pollfd wait{thread.fd(), POLLIN, 0};
+            if (poll(&wait, 1, 30'000) != 1) {
+                ADD_FAILURE() << "waited for news in vain, after " << all.size();
+                break;
+            }
+            for (auto& each : thread.take()) {
+                all.push_back(std::move(each));
+            }
+        }
+        return all;
+    }
+
+    Nic nic;
+    SteeringThread thread{std::make_unique<SteeringInTest>(nic)};
+};
+
+TEST_F(SteeringThreadTest, BeginsWithAllVfs) {
+    auto const states = news(2);
+    ASSERT_EQ(states.size(), 2U);
+    EXPECT_EQ(states[0].message.type, HolderMessageType::vf);
+    EXPECT_STREQ(states[1].message.name.data(), "vf1");
+    EXPECT_EQ(states[1].message.vf, 1);
+    EXPECT_EQ(states[1].message.present, 1);
+    EXPECT_EQ(states[1].message.up, 0U);
+    EXPECT_EQ(states[1].engine, 0U);
+}
+
+TEST_F(SteeringThreadTest, AnswersInOrderAndChangesComeBefore) {
+    news(2);
+    ASSERT_TRUE(thread.ask(5, request(VfOperation::give, 1, 10)));
+    ASSERT_TRUE(thread.ask(5, request(VfOperation::steer_to_vf, 1, 11)));
+    ASSERT_TRUE(thread.ask(6, request(VfOperation::steer_to_port, 1, 12)));
+    ASSERT_TRUE(thread.ask(6, request(VfOperation::none, 1, 13)));
+    auto const all = news(5);
+    ASSERT_EQ(all.size(), 5U);
+    EXPECT_EQ(all[0].message.type, HolderMessageType::done);
+    EXPECT_EQ(all[0].message.id, 10U);
+    EXPECT_EQ(all[0].message.status, 0);
+    EXPECT_EQ(all[0].message.guest, 9);
+    EXPECT_EQ(all[0].engine, 5U);
+    EXPECT_EQ(all[1].message.type, HolderMessageType::vf);
+    EXPECT_EQ(all[1].message.up, 1U);
+    EXPECT_EQ(all[2].message.id, 11U);
+    EXPECT_EQ(all[3].message.status, -ENODEV);
+    EXPECT_EQ(all[3].failure, "vf0 is gone");
+    EXPECT_EQ(all[3].engine, 6U);
+    EXPECT_EQ(all[4].message.status, -EINVAL);
+    std::lock_guard const lock(nic.mutex);
+    EXPECT_EQ(nic.done, (std::vector<std::string>{"give 1 7", "steer 1"}));
+}
+
+TEST_F(SteeringThreadTest, ChangesAreToldAsTheyCome) {
+    news(2);
+    {
+        std::lock_guard const lock(nic.mutex);
+        nic.vfs[0].present = false;
+    }
+    eventfd_write(nic.changes, 1);
+    auto const changed = news(1);
+    ASSERT_EQ(changed.size(), 1U);
+    EXPECT_EQ(changed[0].message.vf, 0);
+    EXPECT_EQ(changed[0].message.present, 0);
+}
+
+TEST_F(SteeringThreadTest, TooManyAreRefusedAndNobodyWaits) {
+    news(2);
+    std::size_t taken = 0;
+    {
+        std::lock_guard const slow(nic.busy);
+        while (thread.ask(1, request(VfOperation::take, 0, static_cast<std::uint32_t>(taken)))) {
+            ++taken;
+            ASSERT_LE(taken, SteeringThread::most_waiting + 1);
+        }
+    }
+    EXPECT_GE(taken, SteeringThread::most_waiting);
+    EXPECT_EQ(news(taken).size(), taken);
+}
+
+}  // namespace
+}  // namespace librettos
