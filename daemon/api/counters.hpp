@@ -45,6 +45,7 @@ enum class Counter : std::uint8_t {
     drop_icmp_unmatched,
     drop_reply_rate,
     drop_no_listener,
+    drop_answered_by_vf,
     drop_handoff_full,
     // a frame from a guest
     drop_runt,
@@ -99,6 +100,7 @@ inline constexpr std::array<CounterText, counter_count> counter_texts{{
     {"drop_icmp_unmatched", "ICMP that belongs to no guest"},
     {"drop_reply_rate", "not answered or passed on: over the limit on answers, or on announcements of addresses"},
     {"drop_no_listener", "broadcast or multicast that no guest listens to"},
+    {"drop_answered_by_vf", "question about the address of a guest that has a VF, and answers through it"},
     {"drop_handoff_full", "the queue to another data thread was full"},
     {"drop_runt", "shorter than an Ethernet header"},
     {"drop_spoofed_mac", "source MAC is not the guest's"},

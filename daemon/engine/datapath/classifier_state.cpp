@@ -73,9 +73,27 @@ std::optional<MacAddress> Classifier::State::local_mac(IpAddress const& address)
     if (is_shared_address(address)) {
         return directory.network().mac;
     }
-    bool const ipv4 = address == mapped(ipv4_of(address));
-    Slot const slot = ipv4 ? directory.dedicated_by_ipv4(ipv4_of(address)) : directory.dedicated_by_ipv6(address);
+    Slot const slot = dedicated_at(address);
     return slot != wire_slot ? std::optional(directory.guest(slot).mac) : std::nullopt;
+}
+
+Slot Classifier::State::dedicated_at(IpAddress const& address) const {
+    bool const ipv4 = address == mapped(ipv4_of(address));
+    return ipv4 ? directory.dedicated_by_ipv4(ipv4_of(address)) : directory.dedicated_by_ipv6(address);
+}
+
+Slot Classifier::State::direct_sender(Packet const& packet) const {
+    Slot const slot = directory.dedicated_by_mac(packet.from);
+    return slot != wire_slot && directory.direct(slot) ? slot : wire_slot;
+}
+
+// Those of them that have what goes to everybody from us alone.
+void Classifier::State::add_behind_us(std::vector<Slot> const& slots) {
+    for (Slot slot : slots) {
+        if (!directory.direct(slot)) {
+            add_target(slot);
+        }
+    }
 }
 
 bool Classifier::State::is_local_mac(MacAddress const& mac) const {

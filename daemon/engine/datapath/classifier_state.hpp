@@ -6,6 +6,7 @@
 //   the shared address    to_shared.cpp: by port, by fragment, by quoted port, by echo identifier; or answered
 //   a dedicated address   that guest, which is found by MAC and must own the IP address
 //   a group               groups.cpp: owners of the UDP port, dedicated guests that joined; from guests also the wire
+//                         (not to those that are direct: they have it from the wire)
 //   neighbours (ARP, ND)  neighbours.cpp: answered for every local address; answers of others go to those who asked
 //   anything else         from a guest: the wire; from the wire: dropped
 // Time-outs: fragments 30 s, early fragments 300 ms, asked neighbours 3 s, echo identifiers 60 s, groups until left.
@@ -70,6 +71,7 @@ struct Classifier::State {
     // from_wire.cpp
     void begin(Slot from, std::uint64_t time_us);
     Verdict wire_ip(Packet& packet);
+    void learn_groups(Packet const& packet, Slot sender);
 
     // from_guest.cpp
     Counter check_source(Packet const& packet) const;
@@ -117,6 +119,9 @@ struct Classifier::State {
     bool is_own_address(IpAddress const& address) const;  // of the guest whose frame it is
     std::optional<MacAddress> local_mac(IpAddress const& address) const;
     bool is_local_mac(MacAddress const& mac) const;
+    Slot dedicated_at(IpAddress const& address) const;
+    Slot direct_sender(Packet const& packet) const;  // a guest of ours that sends past us; wire_slot: none
+    void add_behind_us(std::vector<Slot> const& slots);
     bool answers_to(Slot slot, IpAddress const& address) const;
     MacAddress const& own_mac() const;
     bool is_shared_guest() const { return directory.guest(origin).mode == GuestMode::shared; }

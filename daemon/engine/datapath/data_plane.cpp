@@ -51,6 +51,13 @@ struct DataPlane::State {
         std::unique_ptr<Guest> guest;
         std::uint16_t awaited = 0;  // acknowledgements until the present command is done
         bool leaving = false;
+        bool direct = false;            // as it shall be
+        bool direct_told = false;       // as the last command said
+        std::uint16_t direct_acks = 0;  // awaited; 0: the next command may go
+        std::uint16_t drain_acks = 0;
+        unsigned drain_passes = 0;  // still to be made; 0: nobody waits
+        bool drain_anew = false;
+        std::uint64_t drain_began = 0;  // frames put into the guest's rings
     };
 
     StatsHeader* stats = nullptr;
@@ -82,6 +89,10 @@ struct DataPlane::State {
     bool is_refused(Slot slot) const;
     Slot find_slot(DomId domain, std::string const& name) const;
     void take_slot(Slot slot, DomId domain, std::string const& name);
+    std::uint64_t frames_to(Slot slot) const;
+    void tell_direct(Slot slot);
+    void begin_pass(Slot slot);
+    bool on_switch_ack(DataAck const& ack, std::vector<DataEvent>& events);
     void on_ack(DataAck const& ack, std::vector<DataEvent>& events);
 };
 
@@ -225,6 +236,8 @@ Slot DataPlane::add_guest(GuestAttachment const& attachment) {
     state.take_slot(slot, attachment.identity.domain, attachment.name);
     State::Resident& resident = state.residents[slot];
     resident.leaving = false;
+    resident.direct = resident.direct_told = false;
+    resident.drain_passes = 0;
     resident.awaited = static_cast<std::uint16_t>(state.data_threads.size());
     resident.guest = std::move(guest);
     state.send({DataCommand::Kind::add, slot, resident.guest.get(), nullptr});
@@ -254,6 +267,51 @@ void DataPlane::set_network(NetworkIdentity const& network) {
     state.send({DataCommand::Kind::network, wire_slot, nullptr, state.networks.back().get()});
 }
 
+std::uint64_t DataPlane::State::frames_to(Slot slot) const {
+    std::uint64_t frames = 0;
+    for (std::uint16_t thread = 0; thread < stats->threads; ++thread) {
+        frames += __atomic_load_n(
+            cells(thread) + std::size_t{slot} * counter_count + static_cast<std::size_t>(Counter::to_guest_frames),
+            __ATOMIC_RELAXED);
+    }
+    return frames;
+}
+
+// One command at a time: what is wanted may change faster than the threads take it over.
+void DataPlane::State::tell_direct(Slot slot) {
+    Resident& resident = residents[slot];
+    if (resident.direct_acks == 0 && resident.direct != resident.direct_told) {
+        resident.direct_told = resident.direct;
+        resident.direct_acks = static_cast<std::uint16_t>(data_threads.size());
+        send({DataCommand::Kind::direct, slot, nullptr, nullptr, resident.direct});
+    }
+}
+
+void DataPlane::State::begin_pass(Slot slot) {
+    residents[slot].drain_acks = static_cast<std::uint16_t>(data_threads.size());
+    send({DataCommand::Kind::drain, slot, nullptr, nullptr});
+}
+
+void DataPlane::set_direct(Slot slot, bool direct) {
+    State::Resident& resident = state_->residents.at(slot);
+    if (resident.guest != nullptr && !resident.leaving) {
+        resident.direct = direct;
+        state_->tell_direct(slot);
+    }
+}
+
+// A frame may go from the thread that received it to the keeper, and from there to the one that serves the guest: each
+// pass takes it one thread further.
+void DataPlane::drain(Slot slot) {
+    State::Resident& resident = state_->residents.at(slot);
+    resident.drain_passes = state_->data_threads.size() == 1 ? 1 : 3;
+    resident.drain_began = state_->frames_to(slot);
+    resident.drain_anew = resident.drain_acks != 0;
+    if (!resident.drain_anew) {
+        state_->begin_pass(slot);
+    }
+}
+
 void DataPlane::release_unclaimed_slots() {
     for (Slot slot = 1; slot < state_->slots.size(); ++slot) {
         if (!state_->claimed[slot] && state_->slots[slot].domain != no_domain) {
@@ -264,6 +322,29 @@ void DataPlane::release_unclaimed_slots() {
 
 int DataPlane::event_fd() const {
     return state_->event_fd;
+}
+
+// These may come when the guest has gone, and another one has its slot.
+bool DataPlane::State::on_switch_ack(DataAck const& ack, std::vector<DataEvent>& events) {
+    Resident& resident = residents[ack.slot];
+    if (ack.kind == DataAck::Kind::direct) {
+        if (--resident.direct_acks == 0) {
+            tell_direct(ack.slot);
+        }
+        return true;
+    }
+    if (ack.kind != DataAck::Kind::drained) {
+        return false;
+    }
+    if (--resident.drain_acks != 0 || resident.drain_passes == 0) {
+        return true;
+    }
+    if (!std::exchange(resident.drain_anew, false) && --resident.drain_passes == 0) {
+        events.push_back({DataEvent::Kind::drained, ack.slot, "", frames_to(ack.slot) - resident.drain_began});
+    } else {
+        begin_pass(ack.slot);
+    }
+    return true;
 }
 
 void DataPlane::State::on_ack(DataAck const& ack, std::vector<DataEvent>& events) {
@@ -277,7 +358,7 @@ void DataPlane::State::on_ack(DataAck const& ack, std::vector<DataEvent>& events
         }
         return;
     }
-    if (ack.kind == DataAck::Kind::stopped) {
+    if (ack.kind == DataAck::Kind::stopped || on_switch_ack(ack, events)) {
         return;
     }
     Resident& resident = residents[ack.slot];

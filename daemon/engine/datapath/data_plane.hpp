@@ -42,9 +42,10 @@ struct GuestAttachment {
 };
 
 struct DataEvent {
-    enum class Kind : std::uint8_t { added, removed, broken } kind;
+    enum class Kind : std::uint8_t { added, removed, broken, drained } kind;
     Slot slot;
-    char const* reason = "";  // broken: what the guest did, a detach reason (a literal); it is not served any more
+    char const* reason = "";   // broken: what the guest did, a detach reason (a literal); it is not served any more
+    std::uint64_t frames = 0;  // drained: put into the guest's rings meanwhile
 };
 
 class DataPlane {
@@ -59,6 +60,11 @@ class DataPlane {
     void remove_guest(Slot slot);
     void set_limit(Slot slot, RateLimit limit);
     void set_network(NetworkIdentity const& network);
+    // The wire reaches the guest by a VF, or no longer: Directory::set_direct.
+    void set_direct(Slot slot, bool direct);
+    // `drained` appears in take_events() once everything that the port had received before is in the guests' rings, for
+    // them to see. Called again before that: once, for the last call.
+    void drain(Slot slot);
     // Once all guests of an earlier engine have been added again: forgets the statistics of those that did not come
     // back.
     void release_unclaimed_slots();

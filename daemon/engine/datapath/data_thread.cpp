@@ -65,6 +65,7 @@ DataThread::DataThread(DataThreadSetup const& setup, NetworkIdentity const& netw
     polled_.reserve(max_slots * LVIF_MAX_QUEUES);
     waiting_.reserve(max_slots * LVIF_MAX_QUEUES);
     touched_.reserve(max_slots * LVIF_MAX_QUEUES);
+    drains_.reserve(max_slots);
     epoll_fd_ = epoll_create1(EPOLL_CLOEXEC);
     wake_fd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (epoll_fd_ < 0 || wake_fd_ < 0) {
@@ -121,6 +122,9 @@ bool DataThread::turn() {
     if (publication_due()) {
         publish_rings();
     }
+    if (!drains_.empty()) {
+        advance_drains();
+    }
     ++turns_;
     ThreadStats& stats = *setup_.stats;
     stats.turns.store(stats.turns.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
@@ -176,6 +180,13 @@ bool DataThread::take_commands() {
                 directory_.set_network(*command.network);
                 acknowledge({DataAck::Kind::network, wire_slot, command.network, ""});
                 break;
+            case DataCommand::Kind::direct:
+                set_direct(command.slot, command.direct);
+                acknowledge({DataAck::Kind::direct, command.slot, nullptr, ""});
+                break;
+            case DataCommand::Kind::drain:
+                drains_.push_back({command.slot, drain_turns});
+                break;
             case DataCommand::Kind::stop:
                 acknowledge({DataAck::Kind::stopped, wire_slot, nullptr, ""});
                 return false;
@@ -224,6 +235,25 @@ void DataThread::remove(Slot slot) {
     classifier_.forget(slot);
     guests_[slot] = nullptr;
     sole_queues_[slot] = nullptr;
+}
+
+void DataThread::set_direct(Slot slot, bool direct) {
+    if (guests_[slot] != nullptr) {
+        directory_.set_direct(slot, direct);
+    }
+}
+
+// After a whole turn that began with the command. A drain counts turns for a wire that never becomes quiet.
+void DataThread::advance_drains() {
+    publish_rings();
+    bool const emptied = !wire_has_more_ && !peers_have_more_;
+    std::erase_if(drains_, [this, emptied](Drain& drain) {
+        bool const done = emptied || --drain.turns == 0;
+        if (done) {
+            acknowledge({DataAck::Kind::drained, drain.slot, nullptr, ""});
+        }
+        return done;
+    });
 }
 
 void DataThread::report_broken(GuestQueue& queue, char const* reason) {
@@ -337,7 +367,7 @@ int DataThread::sleep_limit_ms() const {
 
 void DataThread::sleep() {
     std::erase_if(polled_, [this](GuestQueue* queue) { return put_to_sleep(*queue); });
-    if (!polled_.empty() || stopping_) {
+    if (!polled_.empty() || !drains_.empty() || stopping_) {
         return;
     }
     asleep_.store(true, std::memory_order_relaxed);

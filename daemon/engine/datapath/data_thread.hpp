@@ -38,14 +38,15 @@
 namespace librettos {
 
 struct DataCommand {
-    enum class Kind : std::uint8_t { add, remove, network, stop } kind;
+    enum class Kind : std::uint8_t { add, remove, network, direct, drain, stop } kind;
     Slot slot;
     Guest* guest;                    // add
     NetworkIdentity const* network;  // network; freed by control after the acknowledgement
+    bool direct = false;             // direct
 };
 
 struct DataAck {
-    enum class Kind : std::uint8_t { added, removed, network, broken, stopped } kind;
+    enum class Kind : std::uint8_t { added, removed, network, broken, direct, drained, stopped } kind;
     Slot slot;
     void const* subject;  // what may be freed now
     char const* reason;   // broken
@@ -172,6 +173,8 @@ class DataThread {
     void adopt_in_flight();
     void add(Guest& guest);
     void remove(Slot slot);
+    void set_direct(Slot slot, bool direct);
+    void advance_drains();
     void acknowledge(DataAck const& ack) noexcept;
     void start_polling(GuestQueue& queue);
     bool put_to_sleep(GuestQueue& queue);
@@ -192,6 +195,13 @@ class DataThread {
     static constexpr std::uint32_t spare_refill = 64;  // buffers taken from the pool at once
     static constexpr std::uint64_t publish_within_ns = 50'000;
 
+    // In so many turns everything is handled that the port's queue and those of the other threads can hold.
+    static constexpr std::uint32_t drain_turns = 4096 / InFlight::wire_burst + 1;
+    struct Drain {
+        Slot slot;
+        std::uint32_t turns;
+    };
+
     DataThreadSetup setup_;
     InFlight& mine_;
     Directory directory_;
@@ -203,6 +213,7 @@ class DataThread {
     std::vector<GuestQueue*> polled_;
     std::vector<GuestQueue*> waiting_;  // throttled or muted: looked at again at their wake_ns
     std::vector<GuestQueue*> touched_;
+    std::vector<Drain> drains_;                    // at most one for each slot
     std::unique_ptr<std::uint8_t[]> large_frame_;  // one frame of up to LVIF_MAX_FRAME_BYTES
     std::unique_ptr<std::uint8_t[]> segment_;      // one segment of it
     std::uint32_t buffer_room_ = 0;                // bytes of frame that an mbuf takes
@@ -219,7 +230,8 @@ class DataThread {
     int port_fd_ = -1;       // readable when the port may have frames; -1: none such
     bool stopping_ = false;
     bool last_turn_worked_ = false;
-    bool wire_has_more_ = false;  // this turn's burst was a full one
+    bool wire_has_more_ = false;    // this turn's burst was a full one
+    bool peers_have_more_ = false;  // likewise
     std::vector<DataThread*> peers_;
     std::uint32_t handed_to_ = 0;      // bit t: frames were handed to thread t in this turn
     std::atomic<bool> asleep_{false};  // read by peers after a full fence (publish_rings)

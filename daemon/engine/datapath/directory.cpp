@@ -40,6 +40,7 @@ std::uint64_t ipv6_key(Ipv6Address const& address) {
 Directory::Directory(NetworkIdentity const& network, lvif_portmap const& portmap)
     : ports_{portmap.tcp, portmap.udp},
       present_(max_slots, false),
+      direct_(max_slots, false),
       guests_(max_slots),
       by_domain_(65536, wire_slot),
       shared_by_domain_(65536, wire_slot),
@@ -59,6 +60,7 @@ void Directory::set_network(NetworkIdentity const& network) {
 void Directory::add(Slot slot, GuestIdentity const& guest) {
     assert(slot != wire_slot && slot < max_slots && !present_[slot]);
     present_[slot] = true;
+    direct_[slot] = false;
     guests_[slot] = guest;
     used_.push_back(slot);
     by_domain_[guest.domain.value] = slot;
@@ -73,6 +75,7 @@ void Directory::add(Slot slot, GuestIdentity const& guest) {
 void Directory::remove(Slot slot) {
     assert(slot != wire_slot && slot < max_slots && present_[slot]);
     present_[slot] = false;
+    direct_[slot] = false;
     std::erase(used_, slot);
     std::erase(dedicated_, slot);
     index_domain(guests_[slot].domain);

@@ -53,10 +53,14 @@ class Directory {
 
     void add(Slot slot, GuestIdentity const& guest);  // the slot is free, 1 .. max_slots - 1
     void remove(Slot slot);
+    // The wire reaches this dedicated guest by a VF (until it is removed): what goes to everybody, and questions about
+    // its address.
+    void set_direct(Slot slot, bool direct) { direct_[slot] = direct; }
     void set_network(NetworkIdentity const& network);
 
     NetworkIdentity const& network() const { return network_; }
     bool present(Slot slot) const { return present_[slot]; }
+    bool direct(Slot slot) const { return direct_[slot]; }
     GuestIdentity const& guest(Slot slot) const { return guests_[slot]; }
     std::vector<Slot> const& slots() const { return used_; }
     std::vector<Slot> const& dedicated_slots() const { return dedicated_; }
@@ -96,6 +100,7 @@ class Directory {
     std::uint64_t mac_key_ = 0;
     std::array<std::uint32_t const*, 2> ports_;  // the portmap's tables, TCP and UDP
     std::vector<bool> present_;
+    std::vector<bool> direct_;
     std::vector<GuestIdentity> guests_;
     std::vector<Slot> used_;
     std::vector<Slot> dedicated_;

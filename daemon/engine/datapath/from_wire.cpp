@@ -21,8 +21,9 @@ Verdict Classifier::State::from_wire(std::span<std::uint8_t const> frame, std::s
     if (vlan != directory.network().vlan) {
         return dropped(Counter::drop_vlan);
     }
-    // A frame of ours that comes back is a loop in the network, or a forgery.
-    bool const ours = is_group(packet.to) ? !is_local_mac(packet.from) : is_local_mac(packet.to);
+    // A frame of ours that comes back is a loop in the network, or a forgery; unless its guest sends past us.
+    bool const ours = is_group(packet.to) ? !is_local_mac(packet.from) || direct_sender(packet) != wire_slot
+                                          : is_local_mac(packet.to);
     if (!ours) {
         return dropped(Counter::drop_not_for_us);
     }
@@ -47,6 +48,9 @@ Verdict Classifier::State::wire_ip(Packet& packet) {
         return wire_nd(packet);
     }
     if (is_group(packet.to)) {
+        if (Slot const sender = direct_sender(packet); sender != wire_slot) {
+            learn_groups(packet, sender);
+        }
         return to_group(packet);
     }
     if (packet.to == directory.network().mac) {
@@ -54,6 +58,13 @@ Verdict Classifier::State::wire_ip(Packet& packet) {
     }
     Slot const slot = directory.dedicated_by_mac(packet.to);
     return answers_to(slot, packet.destination) ? to_guest(slot) : dropped(Counter::drop_not_for_us);
+}
+
+// For when it is back: what it joins meanwhile it says on the wire.
+void Classifier::State::learn_groups(Packet const& packet, Slot sender) {
+    origin = sender;
+    (void)check_sender(packet);
+    origin = wire_slot;
 }
 
 }  // namespace librettos

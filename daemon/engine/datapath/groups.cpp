@@ -39,11 +39,13 @@ Verdict Classifier::State::to_group(Packet const& packet) {
         return dropped(Counter::drop_not_for_us);
     }
     if (broadcast || is_all_hosts(packet.destination)) {
-        for (Slot slot : directory.dedicated_slots()) {
-            add_target(slot);
-        }
+        add_behind_us(directory.dedicated_slots());
     } else {
-        groups.for_each(packet.destination, 0, now_us, [this](Slot slot) { add_target(slot); });
+        groups.for_each(packet.destination, 0, now_us, [this](Slot slot) {
+            if (!directory.direct(slot)) {
+                add_target(slot);
+            }
+        });
     }
     if (packet.transport == protocol::udp && !packet.later) {
         Slot const owner = directory.owner(directory.port_entry(true, packet.destination_port)).slot;

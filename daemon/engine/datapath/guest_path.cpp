@@ -430,9 +430,11 @@ Counter DataThread::hand_off_buffer(std::uint16_t thread, Slot slot, std::uint16
 
 bool DataThread::from_other_threads() {
     bool worked = false;
+    peers_have_more_ = false;
     for (DataThread* const peer : peers_) {
         Handoff handoff;
-        for (std::uint32_t i = 0; i < batch && peer->mine_.handoff[setup_.index].pop(handoff); ++i) {
+        std::uint32_t i = 0;
+        for (; i < batch && peer->mine_.handoff[setup_.index].pop(handoff); ++i) {
             worked = true;
             if (handoff.queue == to_be_judged) {
                 judge_for_peer(handoff);
@@ -447,6 +449,7 @@ bool DataThread::from_other_threads() {
             }
             rte_pktmbuf_free(handoff.buffer);
         }
+        peers_have_more_ |= i == batch;
     }
     return worked;
 }

@@ -80,6 +80,9 @@ Verdict Classifier::State::wire_arp(Packet const& packet) {
     if (arp.operation != arp_request || !mac.has_value() || !arp.target_ip.is_set() || is_group(packet.from)) {
         return dropped(arp.operation == arp_request ? Counter::drop_not_for_us : Counter::drop_malformed);
     }
+    if (directory.direct(dedicated_at(mapped(arp.target_ip)))) {
+        return dropped(Counter::drop_answered_by_vf);
+    }
     answers.arp_reply(packet, arp, *mac);
     return answered();
 }
@@ -92,9 +95,7 @@ Verdict Classifier::State::announce(IpAddress const& address) {
     if (!announcements.take(announcements_per_s, now_us)) {
         return dropped(Counter::drop_reply_rate);
     }
-    for (Slot slot : directory.slots()) {
-        add_target(slot);
-    }
+    add_behind_us(directory.slots());
     Verdict verdict;
     verdict.to_targets = !targets.empty();
     verdict.drop = verdict.to_targets ? Counter::none : Counter::drop_no_listener;
@@ -151,9 +152,7 @@ Verdict Classifier::State::guest_arp(Packet const& packet) {
 Verdict Classifier::State::guest_announcement() {
     Verdict verdict = to_wire();
     if (!is_shared_guest()) {
-        for (Slot slot : directory.slots()) {
-            add_target(slot);
-        }
+        add_behind_us(directory.slots());
         verdict.to_targets = !targets.empty();
     }
     return verdict;
@@ -165,7 +164,8 @@ Verdict Classifier::State::wire_nd(Packet const& packet) {
     }
     switch (packet.from_offset(packet.l4)[0]) {
         case icmpv6_type::neighbour_solicitation:
-            return solicitation(packet, nd_target(packet));
+            return directory.direct(dedicated_at(nd_target(packet))) ? dropped(Counter::drop_answered_by_vf)
+                                                                     : solicitation(packet, nd_target(packet));
         case icmpv6_type::neighbour_advertisement:
             return is_group(packet.to) ? announce(nd_target(packet)) : to_askers(packet, nd_target(packet));
         default:

@@ -129,6 +129,71 @@ TEST_P(DataPlaneTest, AGuestWhoseFramesCrashEnginesIsRefused) {
     EXPECT_EQ(plane.add_guest(next.attachment("next")), 1) << "the slot is nobody's fault";
 }
 
+// Each round frames are put where the port keeps them, over all of its queues, and not a moment is waited.
+TEST_P(DataPlaneTest, ADrainedWireIsInTheRings) {
+    EngineBoot const boot = world->boot(GetParam());
+    DataPlane plane(boot, world->network(), world->portmap());
+    TestGuest guest(1, 0, 2);
+    world->own(1, 80);
+    Slot const slot = plane.add_guest(guest.attachment("web"));
+    ASSERT_TRUE(awaits(plane, DataEvent::Kind::added, slot));
+    for (std::uint16_t round = 0; round < 50; ++round) {
+        for (std::uint16_t i = 0; i < 30; ++i) {
+            FrameSpec spec = world->inbound(80);
+            spec.source_port = static_cast<std::uint16_t>(1000 + i);
+            world->arrive(make_frame(spec), static_cast<std::uint16_t>(i % GetParam()));
+        }
+        plane.drain(slot);
+        std::uint64_t frames = 0;
+        ASSERT_TRUE(eventually([&] {
+            auto const events = plane.take_events();
+            for (DataEvent const& event : events) {
+                frames += event.frames;
+            }
+            return std::any_of(events.begin(), events.end(),
+                               [](DataEvent const& event) { return event.kind == DataEvent::Kind::drained; });
+        }));
+        ASSERT_EQ(guest.receive().size(), 30U) << "round " << round;
+        EXPECT_LE(frames, 30U);
+    }
+}
+
+TEST_P(DataPlaneTest, DrainsAreToldOnceAndNotToTheNextGuest) {
+    EngineBoot const boot = world->boot(GetParam());
+    DataPlane plane(boot, world->network(), world->portmap());
+    TestGuest guest(1, 0);
+    auto const drained = [&](std::vector<DataEvent> const& events) {
+        return std::count_if(events.begin(), events.end(),
+                             [](DataEvent const& event) { return event.kind == DataEvent::Kind::drained; });
+    };
+    for (int round = 0; round < 100; ++round) {
+        Slot const slot = plane.add_guest(guest.attachment("web"));
+        ASSERT_TRUE(awaits(plane, DataEvent::Kind::added, slot));
+        for (int again = 0; again < 3; ++again) {
+            plane.set_direct(slot, again % 2 == 0);
+            plane.drain(slot);
+        }
+        if (round % 2 == 0) {
+            ASSERT_TRUE(awaits(plane, DataEvent::Kind::drained, slot));
+        }
+        plane.remove_guest(slot);
+        std::ptrdiff_t more = 0;
+        ASSERT_TRUE(eventually([&] {
+            auto const events = plane.take_events();
+            more += drained(events);
+            return std::any_of(events.begin(), events.end(),
+                               [](DataEvent const& event) { return event.kind == DataEvent::Kind::removed; });
+        }));
+        EXPECT_LE(more, round % 2 == 0 ? 0 : 1);
+    }
+    Slot const slot = plane.add_guest(guest.attachment("next"));
+    ASSERT_TRUE(awaits(plane, DataEvent::Kind::added, slot));
+    std::this_thread::sleep_for(20ms);
+    EXPECT_EQ(drained(plane.take_events()), 0);
+    plane.drain(slot);
+    EXPECT_TRUE(awaits(plane, DataEvent::Kind::drained, slot));
+}
+
 TEST_P(DataPlaneTest, KillsFromOutsideAreNobodysFault) {
     EngineBoot const boot = world->boot(GetParam());
     TestGuest guest(1, 0);
