@@ -45,6 +45,14 @@ struct AttachChoice {
     std::string ipv4 = {};
 };
 
+struct SwitchChoice {
+    std::string guest = {};
+    std::string to = {};  // "direct" or "server"
+    bool dry_run = false;
+    std::optional<std::uint16_t> vf = {};
+    std::optional<std::uint32_t> timeout_ms = {};
+};
+
 struct LimitChange {
     std::optional<std::uint64_t> frames_per_s;
     std::optional<std::uint64_t> bits_per_s;
@@ -60,6 +68,9 @@ int why_port(Session const& session, PortFilter const& filter, std::uint16_t por
 int show_stats(Session const& session, StatsView const& view);
 int limit_guest(Session const& session, std::string const& guest, LimitChange const& change);
 int attach_guest(Session const& session, std::string const& guest, AttachChoice const& choice);
+// Waits for the outcome; exit_refused when the guest is not where it was to go.
+int switch_guest(Session const& session, SwitchChoice const& choice);
+int list_vfs(Session const& session);
 // Every check of this machine's start, by the configuration; asks no server. exit_unhealthy when one is bad.
 int show_doctor(Session const& session, std::string const& config_path);
 int detach_guest(Session const& session, std::string const& guest, std::string const& reason);

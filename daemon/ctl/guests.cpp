@@ -47,6 +47,23 @@ std::string ranges_text(Json const& ranges) {
     return text.empty() ? "none" : text;
 }
 
+std::string path_text(Json const& guest) {
+    auto const vf = field(field(guest, "switch"), "vf");
+    return vf.is_null() ? text_field(guest, "path")
+                        : text_field(guest, "path") + ", VF " + vf.dump() + ", step " +
+                              text_field(field(guest, "switch"), "step");
+}
+
+// Empty: there was none.
+std::string last_switch_text(Json const& guest) {
+    auto const last = field(field(guest, "switch"), "last");
+    if (last.is_null())
+        return {};
+    auto const reason = text_field(last, "reason");
+    return "to " + text_field(last, "to") + (flag_field(last, "reached") ? ", reached" : ", not reached") + " in " +
+           std::to_string(number_field(last, "took_us")) + " us" + (reason.empty() ? "" : ": " + reason);
+}
+
 // Connected guests last, each group by name: what needs a look comes first.
 std::vector<Json> sorted_guests(Json const& list) {
     if (!list.is_array())
@@ -81,6 +98,8 @@ void print_guest(Session const& session, Json const& guest) {
     line("MTU         ", std::to_string(number_field(guest, "mtu_bytes")));
     line("queues      ",
          std::to_string(number_field(guest, "queues")) + ", rings of " + byte_size(number_field(guest, "ring_bytes")));
+    line("path        ", path_text(guest));
+    line("last switch ", last_switch_text(guest));
     line("features    ", joined_field(guest, "features"));
     line("limit       ", limit_text(field(guest, "limit")));
     line("tcp ports   ", ranges_text(field(guest, "tcp_ports")));
@@ -104,6 +123,7 @@ int list_guests(Session const& session) {
     Table table{{{"GUEST"},
                  {"STATE"},
                  {"MODE"},
+                 {"PATH"},
                  {"DOMAIN", Align::right},
                  {"IPV4"},
                  {"IPV6"},
@@ -116,10 +136,10 @@ int list_guests(Session const& session) {
     for (auto const& guest : sorted_guests(reply.result)) {
         auto const state = text_field(guest, "state");
         auto const name = text_field(guest, "name");
-        table.add({name, state, text_field(guest, "mode"), std::to_string(number_field(guest, "domain")),
-                   text_field(guest, "ipv4"), text_field(guest, "ipv6"), grouped(number_field(guest, "ports")),
-                   std::to_string(number_field(guest, "queues")), attached_text(guest),
-                   limit_text(field(guest, "limit")), text_field(guest, "program")},
+        table.add({name, state, text_field(guest, "mode"), text_field(guest, "path"),
+                   std::to_string(number_field(guest, "domain")), text_field(guest, "ipv4"), text_field(guest, "ipv6"),
+                   grouped(number_field(guest, "ports")), std::to_string(number_field(guest, "queues")),
+                   attached_text(guest), limit_text(field(guest, "limit")), text_field(guest, "program")},
                   tone_of(state));
         if (auto const reason = text_field(guest, "detach_reason"); !reason.empty())
             reasons += printable(name + ": " + reason) + "\n";

@@ -15,7 +15,7 @@ _librettosctl() {
             continue
         fi
         case "${COMP_WORDS[i]}" in
-            --socket | --stats-file | --timeout | --guest | --protocol | --reason | --frames-per-s | --bits-per-s | --ports | --ip | --config)
+            --socket | --stats-file | --timeout | --guest | --protocol | --reason | --frames-per-s | --bits-per-s | --ports | --ip | --config | --vf)
                 skip=1 ;;
             -*) ;;
             *)
@@ -41,13 +41,13 @@ _librettosctl() {
             mapfile -t COMPREPLY < <(compgen -W "$(_librettosctl_guests)" -- "$current")
             return
             ;;
-        --timeout | --reason | --frames-per-s | --bits-per-s | --ports | --ip)
+        --timeout | --reason | --frames-per-s | --bits-per-s | --ports | --ip | --vf)
             return
             ;;
     esac
 
     case "$command" in
-        "") words="status doctor guests guest ports stats limit attach detach completion $global" ;;
+        "") words="status doctor guests guest ports stats limit attach detach switch vf completion $global" ;;
         guest)
             words="show"
             [[ $second == show ]] && words="$(_librettosctl_guests)"
@@ -65,6 +65,10 @@ _librettosctl() {
             ;;
         detach)
             words="--reason"
+            [[ -z $second ]] && words="$(_librettosctl_guests)"
+            ;;
+        switch)
+            words="direct server --dry-run --vf --timeout"
             [[ -z $second ]] && words="$(_librettosctl_guests)"
             ;;
         completion) words="bash" ;;

@@ -37,6 +37,7 @@ struct Arguments {
     bool shared = false;
     std::string ip;
     std::string config = default_config_path;
+    SwitchChoice vf_switch;
 };
 
 using Command = std::function<int(Session const&)>;
@@ -53,6 +54,10 @@ std::string check_port_count(std::string const& text) {
 
 std::string check_protocol(std::string const& text) {
     return text == "tcp" || text == "udp" ? std::string{} : "'" + text + "' is neither tcp nor udp";
+}
+
+std::string check_path(std::string const& text) {
+    return text == "direct" || text == "server" ? std::string{} : "'" + text + "' is neither direct nor server";
 }
 
 std::optional<std::uint64_t> quantity_option(std::string const& text) {
@@ -136,6 +141,24 @@ void add_guest_commands(CLI::App& app, Arguments& a, Command& chosen) {
     detach->add_option("--reason", a.reason, "Told to the guest and shown by `guests`")->type_name("TEXT");
 }
 
+void add_vf_commands(CLI::App& app, Arguments& a, Command& chosen) {
+    auto* to = add_command(app, chosen, "switch", "Move a guest to a VF of the NIC, or back to the server",
+                           [&](auto& session) { return switch_guest(session, a.vf_switch); });
+    to->add_option("GUEST", a.vf_switch.guest, "Name or domain id of a guest with an address of its own")->required();
+    to->add_option("PATH", a.vf_switch.to, "direct: to a VF; server: back")
+        ->required()
+        ->type_name("direct|server")
+        ->check(CLI::Validator(check_path, ""));
+    to->add_flag("--dry-run", a.vf_switch.dry_run, "Only check, and say which steps it would take");
+    to->add_option("--vf", a.vf_switch.vf, "This VF, and not the first that is free")
+        ->type_name("N")
+        ->check(CLI::Range(0, 65535).description(""));
+    to->add_option("--timeout", a.vf_switch.timeout_ms, "How long the guest may take for each step, 2000 unless given")
+        ->type_name("MS")
+        ->check(CLI::Range(1, 60000).description(""));
+    add_command(app, chosen, "vf", "The VFs, and whose they are", list_vfs);
+}
+
 void add_port_commands(CLI::App& app, Arguments& a, Command& chosen) {
     auto* ports = app.add_subcommand("ports", "Who owns which port of the shared address");
     ports->fallthrough();
@@ -209,6 +232,7 @@ int run(int argc, char** argv) {
         ->type_name("PATH")
         ->capture_default_str();
     add_guest_commands(app, arguments, chosen);
+    add_vf_commands(app, arguments, chosen);
     add_port_commands(app, arguments, chosen);
     add_stats_command(app, arguments, chosen);
     auto* completion = app.add_subcommand("completion", "Print a shell completion script");

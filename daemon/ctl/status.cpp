@@ -103,6 +103,10 @@ void print_particulars(Session const& session, Json const& status) {
                              number(guests, "detached") + " detached");
     line("ports       ", number(ports, "tcp_bound") + " tcp, " + number(ports, "udp_bound") + " udp, " +
                              number(ports, "quarantined") + " quarantined");
+    if (auto const direct = field(status, "direct"); number_field(direct, "vfs") > 0)
+        line("VFs         ", number(direct, "vfs") + " (" + text_field(direct, "steering") + "), " +
+                                 number(direct, "in_use") + " in use, " +
+                                 counted(number_field(direct, "guests"), "guest") + " direct");
     auto const authority = text_field(status, "portmap_authority");
     line("hypervisor  ",
          text_field(status, "hypervisor") + (authority.empty() ? "" : ", portmap kept by the " + authority));

@@ -117,12 +117,15 @@ std::string ApiCommands::answer(std::string_view request) {
 
 Json ApiCommands::dispatch(Json const& request) {
     using Command = Json (ApiCommands::*)(Json const&);
-    static constexpr std::array<std::pair<std::string_view, Command>, 6> commands{{{"guest", &ApiCommands::show_guest},
-                                                                                   {"ports", &ApiCommands::list_ports},
-                                                                                   {"port", &ApiCommands::show_port},
-                                                                                   {"limit", &ApiCommands::limit},
-                                                                                   {"detach", &ApiCommands::detach},
-                                                                                   {"attach", &ApiCommands::attach}}};
+    static constexpr std::array<std::pair<std::string_view, Command>, 8> commands{
+        {{"guest", &ApiCommands::show_guest},
+         {"ports", &ApiCommands::list_ports},
+         {"port", &ApiCommands::show_port},
+         {"limit", &ApiCommands::limit},
+         {"detach", &ApiCommands::detach},
+         {"attach", &ApiCommands::attach},
+         {"switch", &ApiCommands::switch_guest},
+         {"vf", &ApiCommands::list_vfs}}};
     auto const name = request.value("command", Json(nullptr));
     if (!name.is_string())
         throw ApiError("bad-request", "'command' is missing or no string", "for example \"command\": \"status\"");
@@ -135,7 +138,7 @@ Json ApiCommands::dispatch(Json const& request) {
             return (this->*command)(request);
     }
     throw ApiError("unknown-command", "there is no command '" + printable(name.get<std::string>(), 40) + "'",
-                   "status, guests, guest, ports, port, limit, detach, attach");
+                   "status, guests, guest, ports, port, limit, detach, attach, switch, vf");
 }
 
 void ApiCommands::require_hypervisor() const {
@@ -173,6 +176,7 @@ Json ApiCommands::describe(Guest const& guest, std::vector<std::uint32_t> const&
     json["mode"] = offer.mode == GuestMode::dedicated ? "dedicated" : "shared";
     json["state"] = to_text(guest.phase());
     json["mac"] = to_text(offer.mac);
+    json["path"] = guest.vf_switch().at_rings() ? "server" : guest.vf_switch().idle() ? "direct" : "switching";
     json["ipv4"] = offer.ipv4.is_set() ? Json(to_text(offer.ipv4)) : Json(nullptr);
     json["ipv6"] = offer.ipv6.is_set() ? Json(to_text(offer.ipv6)) : Json(nullptr);
     json["queues"] = guest.rings() != nullptr ? guest.rings()->queues.size() : 0;
@@ -201,6 +205,7 @@ Json ApiCommands::show_guest(Json const& request) {
     json["ring_bytes"] = rings != nullptr ? rings->capacity : 0;
     json["features"] = feature_names(rings != nullptr ? rings->features : 0);
     json["mtu_bytes"] = guest.offer().mtu_bytes;
+    json["switch"] = guest.offer().mode == GuestMode::dedicated ? switch_json(guest.vf_switch()) : Json(nullptr);
     json["frontend_path"] = guest.frontend();
     json["backend_path"] = guest.backend();
     json["tcp_ports"] = range_list(portmap, IPPROTO_TCP, guest.domain());

@@ -32,6 +32,7 @@ class ApiCommands final : public RequestAnswerer {
     Json status();
     Json port_status() const;
     Json network_status() const;
+    Json direct_status() const;
     Json list_guests();
     Json show_guest(Json const& request);
     Json list_ports(Json const& request);
@@ -39,6 +40,8 @@ class ApiCommands final : public RequestAnswerer {
     Json limit(Json const& request);
     Json detach(Json const& request);
     Json attach(Json const& request);
+    Json switch_guest(Json const& request);
+    Json list_vfs(Json const& request);
 
     void require_hypervisor() const;
     std::string guest_text(Json const& request) const;
@@ -54,5 +57,8 @@ class ApiCommands final : public RequestAnswerer {
     LinkState link_;
     TimePoint started_ = Clock::now();
 };
+
+// How far a guest is on the way to a VF or back, and how the last switch went: api.md, "switch".
+ApiCommands::Json switch_json(GuestSwitch const& vf_switch);
 
 }  // namespace librettos::control

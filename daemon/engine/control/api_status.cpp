@@ -89,6 +89,21 @@ Json ApiCommands::network_status() const {
             {"vlan", network.vlan}};
 }
 
+Json ApiCommands::direct_status() const {
+    std::size_t in_use = 0;
+    std::size_t direct = 0;
+    if (guests_ != nullptr) {
+        for (auto const& vf : guests_->vfs().all())
+            in_use += vf.owner.has_value();
+        for (auto const& [domain, guest] : guests_->all())
+            direct += guest->vf_switch().step() == VfSwitch::Step::direct;
+    }
+    return {{"steering", config_.direct.steering},
+            {"vfs", guests_ != nullptr ? guests_->vfs().all().size() : 0},
+            {"in_use", in_use},
+            {"guests", direct}};
+}
+
 Json ApiCommands::status() {
     Json json;
     json["version"] = LIBRETTOS_VERSION;
@@ -121,6 +136,7 @@ Json ApiCommands::status() {
     json["ports"] = {
         {"tcp_bound", ports.tcp_bound}, {"udp_bound", ports.udp_bound}, {"quarantined", ports.quarantined}};
     json["mbufs"] = mbufs_json(boot_);
+    json["direct"] = direct_status();
     auto const readopted = guests_ != nullptr ? guests_->readopted() : Readopted{};
     json["readopted"] = {{"guests", readopted.guests}, {"ms", readopted.ms}};
     json["resources"] = {{"fds", count_fds()},

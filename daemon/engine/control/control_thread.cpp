@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <map>
 #include <optional>
 #include <system_error>
 
@@ -112,6 +113,7 @@ class ControlThread {
     std::unique_ptr<Guests> guests_;
     std::unique_ptr<DataPlane> data_plane_;
     LinkState link_;
+    std::map<std::uint16_t, HolderMessage> vfs_;
     sd_event* loop_ = nullptr;
     sd_event_source* timer_ = nullptr;
     std::exception_ptr error_;
@@ -207,6 +209,8 @@ void ControlThread::try_to_connect(TimePoint now) {
     data_plane_ = std::make_unique<DataPlane>(boot_, network, hypervisor_->portmap());
     guests_ = std::make_unique<Guests>(*hypervisor_, *data_plane_, holder_, config_, boot_.port);
     guests_->set_link(link_, now);
+    for (auto const& [vf, state] : vfs_)
+        guests_->set_vf(state, now);
     listen(hypervisor_->watch_fd(), store_source_);
     listen(guests_->channels_fd(), channels_source_);
     listen(data_plane_->event_fd(), data_source_);
@@ -224,6 +228,12 @@ void ControlThread::handle_holder(TimePoint now) {
             commands_.set_link(link_);
             if (guests_)
                 guests_->set_link(link_, now);
+        } else if (message.type == HolderMessageType::vf) {
+            vfs_[message.vf] = message;
+            if (guests_)
+                guests_->set_vf(message, now);
+        } else if (guests_) {
+            guests_->vf_done(message, now);
         }
     }
     if (holder_.ended()) {

@@ -66,7 +66,8 @@ Guest::Guest(Surroundings& surroundings, DomId domain, std::string name)
       domain_(domain),
       name_(std::move(name)),
       frontend_(device_path(domain)),
-      backend_(backend_root(surroundings.hypervisor.self(), domain) + "/0") {
+      backend_(backend_root(surroundings.hypervisor.self(), domain) + "/0"),
+      switch_(surroundings, domain, name_, backend_ + "/" + key_switch) {
     auto const& limits = around_.config.limits;
     limits_ = {limits.frames_per_s, limits.bits_per_s, limits.ports};
 }
@@ -79,6 +80,14 @@ Guest::~Guest() {
 }
 
 bool Guest::adopt(TimePoint now) {
+    auto const record = read_switch();
+    bool const connected = adopt_connection(now);
+    if (record)
+        adopt_switch(*record, now);
+    return connected;
+}
+
+bool Guest::adopt_connection(TimePoint now) {
     auto& hypervisor = around_.hypervisor;
     touched_ = true;
     auto const state = parse_number(hypervisor.read(backend_ + "/" LVIF_KEY_STATE).value_or(""), LVIF_STATE_CLOSED);
@@ -135,7 +144,8 @@ void Guest::refresh(TimePoint now, Why why) {
     if (phase_ == Phase::letting_go)
         return;
     if (gone_) {
-        forget();
+        if (switch_.at_rings())
+            forget();
         return;
     }
     auto const state = read_frontend_state();
@@ -146,7 +156,7 @@ void Guest::refresh(TimePoint now, Why why) {
     }
     publish();
     if (!state) {
-        die();
+        die(now);
         return;
     }
     follow(*state, now);
@@ -176,6 +186,8 @@ void Guest::refresh_detached(lvif_state state, TimePoint now) {
     if (state == LVIF_STATE_INITIALISING) {
         if (held_)
             want(LVIF_STATE_CLOSED, reason_);
+        else if (!switch_.at_rings())
+            return;  // after_switch()
         else if (now < offer_not_before_)
             state_wake_ = std::min(state_wake_, offer_not_before_);
         else
@@ -230,7 +242,7 @@ void Guest::refresh_connected(lvif_state state, TimePoint now) {
         case LVIF_STATE_CLOSING:
         case LVIF_STATE_CLOSED:
             want(LVIF_STATE_CLOSED, "");
-            start_letting_go();
+            start_letting_go(now);
             return;
         default:
             breach("frontend state out of turn", now);
@@ -351,7 +363,7 @@ void Guest::detach(std::string const& reason, TimePoint now, bool hold) {
     want(LVIF_STATE_CLOSING, reason);
     if (phase_ == Phase::connected) {
         say_detached(reason);
-        start_letting_go();
+        start_letting_go(now);
     } else if (phase_ == Phase::waiting) {
         phase_ = Phase::detached;
         count_attached(false);
@@ -368,9 +380,11 @@ void Guest::attach(TimePoint now) {
     refresh(now, Why::own_time);
 }
 
-void Guest::start_letting_go() {
+void Guest::start_letting_go(TimePoint now) {
     phase_ = Phase::letting_go;
     around_.data_plane.remove_guest(*slot_);
+    switch_.guest_gone(now);
+    after_switch(now);
 }
 
 void Guest::let_go(TimePoint now) {
@@ -385,11 +399,11 @@ void Guest::let_go(TimePoint now) {
     refresh(now, Why::own_time);
 }
 
-void Guest::die() {
+void Guest::die(TimePoint now) {
     gone_ = true;
     if (phase_ == Phase::connected)
-        start_letting_go();
-    else if (phase_ != Phase::letting_go)
+        start_letting_go(now);
+    else if (phase_ != Phase::letting_go && switch_.at_rings())
         forget();
 }
 
@@ -455,23 +469,16 @@ void Guest::handle_time(TimePoint now) {
         channel_wake_ = TimePoint::max();
         handle_control(now);
     }
+    if (now >= switch_.wake_at()) {
+        switch_.tick(now);
+        after_switch(now);
+    }
 }
 
 void Guest::postpone(TimePoint now) {
     auto const again = now + back_off(failures_++);
     state_wake_ = std::min(state_wake_, again);
     channel_wake_ = std::min(channel_wake_, again);
-}
-
-void Guest::admit_to_ports() {
-    if (around_.ports != nullptr)
-        around_.ports->add_domain(domain_, name_);
-    try {
-        around_.hypervisor.set_port_limit(domain_, limits_.ports);
-    } catch (std::system_error const& error) {
-        if (error.code() != std::errc::operation_not_permitted)
-            throw;  // else this is a driver domain, and limits are the control domain's to set
-    }
 }
 
 void Guest::count_attached(bool attached) {

@@ -24,38 +24,12 @@
 #include <optional>
 #include <string>
 
-#include "daemon/engine/control/address_pool.hpp"
 #include "daemon/engine/control/guest_rings.hpp"
-#include "daemon/engine/control/holder_link.hpp"
-#include "daemon/engine/control/log_limit.hpp"
+#include "daemon/engine/control/guest_switch.hpp"
 #include "daemon/engine/control/offer.hpp"
-#include "daemon/engine/datapath/data_plane.hpp"
-#include "drivers/hypervisor/hypervisor.hpp"
-#include "drivers/hypervisor/server_ports.hpp"
+#include "daemon/engine/control/surroundings.hpp"
 
 namespace librettos::control {
-
-struct LinkState {
-    bool up = false;
-    std::uint32_t speed_mbps = 0;
-};
-
-// What a guest's life takes place in. References outlive the guests.
-struct Surroundings {
-    Hypervisor& hypervisor;
-    DataPlane& data_plane;
-    HolderLink& holder;
-    Config const& config;
-    NetworkIdentity network;
-    AddressPool pool;
-    LinkState link;
-    ServerPorts* ports = nullptr;             // null: guests ask the hypervisor
-    TimePoint ports_wake = TimePoint::max();  // when `ports` wants to be called
-    LogLimit log{50, std::chrono::milliseconds(100)};
-    int channels_epoll = -1;   // control channels' descriptors; Guests waits on it
-    std::size_t attached = 0;  // guests with an offer, for limits.guests
-    std::uint64_t breaches = 0;
-};
 
 // The hypervisor itself is gone (as opposed to: it refused something). No use to go on.
 bool hypervisor_lost(std::system_error const& error);
@@ -66,6 +40,7 @@ class Guest {
     static constexpr char key_name[] = "domain";      // the guest's name: domain ids may be used again
     static constexpr char key_held[] = "held";        // by an operator, until attach()
     static constexpr char key_invited[] = "invited";  // by an operator, whatever attach.names says
+    static constexpr char key_switch[] = "switch";    // how far to a VF: VfSwitch
 
     enum class Phase : std::uint8_t { detached, waiting, connected, letting_go };
 
@@ -77,6 +52,8 @@ class Guest {
     // At engine start: takes up what the backend directory holds. A Connected guest is mapped and served again; one
     // that cannot be is detached. True: it is connected.
     bool adopt(TimePoint now);
+    // The same for one whose domain has gone meanwhile, but not its VF. It is finished when that is back.
+    void adopt_dead(TimePoint now);
     // Does what is due. Why::event: the guest caused this, so it pays for the look. Why::scan: somebody caused this,
     // the guest pays if its state changed.
     enum class Why : std::uint8_t { own_time, event, scan };
@@ -88,12 +65,19 @@ class Guest {
     void serving();
     void broken(char const* reason, TimePoint now);
     void let_go(TimePoint now);
+    void drained(std::uint64_t frames, TimePoint now);
+
+    // The holder's words
+    void vf_done(HolderMessage const& done, TimePoint now);
+    void vf_changed(std::uint16_t vf, TimePoint now);
 
     // The domain is gone, or its device is.
-    void die();
+    void die(TimePoint now);
     // Not wanted any more. `hold`: it stays out until attach().
     void detach(std::string const& reason, TimePoint now, bool hold);
     void attach(TimePoint now);
+    int switch_to_direct(std::uint16_t vf, std::chrono::milliseconds timeout, TimePoint now);
+    int switch_to_server(std::string reason, std::chrono::milliseconds timeout, TimePoint now);
     void set_limits(GuestLimits const& limits);
     void link_changed(TimePoint now);
     // After an exception: try again later, and ever later.
@@ -101,7 +85,7 @@ class Guest {
 
     bool finished() const { return finished_; }
     bool invited() const { return invited_; }
-    TimePoint wake_at() const { return std::min(state_wake_, channel_wake_); }
+    TimePoint wake_at() const { return std::min({state_wake_, channel_wake_, switch_.wake_at()}); }
     std::uint32_t generation() const { return generation_; }
 
     DomId domain() const { return domain_; }
@@ -110,6 +94,7 @@ class Guest {
     std::optional<Slot> slot() const { return slot_; }
     Offer const& offer() const { return offer_; }
     GuestRings const* rings() const { return rings_.get(); }
+    GuestSwitch const& vf_switch() const { return switch_; }
     GuestLimits const& limits() const { return limits_; }
     std::string const& program() const { return program_; }
     std::string const& detach_reason() const { return reason_; }
@@ -118,7 +103,12 @@ class Guest {
     std::string const& backend() const { return backend_; }
 
   private:
+    // the switch: guest_vf.cpp
+    std::optional<std::string> read_switch();
+    void adopt_switch(std::string const& record, TimePoint now);
+    void after_switch(TimePoint now);
     // handshake: guest.cpp
+    bool adopt_connection(TimePoint now);
     std::optional<lvif_state> read_frontend_state();
     void follow(lvif_state state, TimePoint now);
     void refresh_detached(lvif_state state, TimePoint now);
@@ -131,7 +121,7 @@ class Guest {
     bool assignment_is_current() const;
     void connect(TimePoint now);
     void breach(std::string const& reason, TimePoint now);
-    void start_letting_go();
+    void start_letting_go(TimePoint now);
     void forget();
     void want(lvif_state state, std::string reason);
     void publish();
@@ -180,6 +170,8 @@ class Guest {
     std::optional<std::size_t> pool_index_;
     std::unique_ptr<GuestRings> rings_;
     std::optional<Slot> slot_;
+    GuestSwitch switch_;
+    bool was_at_rings_ = true;  // when we looked last
     TimePoint attached_at_{};
     TimePoint state_wake_ = TimePoint::max();
     TimePoint channel_wake_ = TimePoint::max();

@@ -63,6 +63,7 @@ std::string Guest::open(RequestBounds const& bounds, TimePoint now) try {
     phase_ = Phase::connected;
     attached_at_ = now;
     greeted_ = false;
+    switch_.connected(*rings_, *slot_, offer_.mac);
     link_owed_ = mtu_owed_ = true;
     if (offer_.mode == GuestMode::dedicated)
         around_.holder.add_mac(offer_.mac);
@@ -72,6 +73,17 @@ std::string Guest::open(RequestBounds const& bounds, TimePoint now) try {
     if (hypervisor_lost(error))
         throw;
     return error.what();
+}
+
+void Guest::admit_to_ports() {
+    if (around_.ports != nullptr)
+        around_.ports->add_domain(domain_, name_);
+    try {
+        around_.hypervisor.set_port_limit(domain_, limits_.ports);
+    } catch (std::system_error const& error) {
+        if (error.code() != std::errc::operation_not_permitted)
+            throw;  // else this is a driver domain, and limits are the control domain's to set
+    }
 }
 
 void Guest::serving() {
@@ -126,6 +138,7 @@ void Guest::handle_control(TimePoint now) {
         if (more)
             answer(message, now);
     }
+    after_switch(now);
     tell_state();
     bool wake_guest = control.publish();
     wake_guest |= control.release();
@@ -157,6 +170,11 @@ void Guest::answer(lvif_message const& message, TimePoint now) {
             program_ = printable({name, strnlen(name, sizeof message.u.hello.program)}, sizeof name);
             program_owed_ = true;
         }
+        switch_.greeted(message.u.hello.flags, now);
+    } else if (message.type == LVIF_MSG_REPLY) {
+        switch_.guest_answered(message, now);
+    } else if (message.type == LVIF_MSG_VF_LOST) {
+        switch_.guest_lost_vf(now);
     }
     if (message.type == LVIF_MSG_REPLY || (message.flags & LVIF_MSG_WANTS_REPLY) == 0)
         return;

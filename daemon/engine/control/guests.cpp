@@ -60,7 +60,8 @@ Guests::Guests(Hypervisor& hypervisor, DataPlane& data_plane, HolderLink& holder
               .config = config,
               .network = network_identity(config, port),
               .pool = AddressPool(config.dedicated, network_identity(config, port).mac),
-              .link = {}} {
+              .link = {},
+              .vfs = VfTable(config.direct.steering == "none" ? std::vector<std::string>() : config.direct.vfs)} {
     around_.ports = hypervisor.server_ports();
     around_.channels_epoll = epoll_create1(EPOLL_CLOEXEC);
     if (around_.channels_epoll < 0)
@@ -129,7 +130,7 @@ bool Guests::recover_one(DomId domain, TimePoint now) {
         auto const mac = parse_mac(hypervisor.read(backend + "/" LVIF_KEY_MAC).value_or(""));
         if (mac && *mac != around_.network.mac)
             around_.holder.remove_mac(*mac);
-        return false;
+        return recover_vf(domain, name.value_or("?"), backend, now);
     }
     auto guest = std::make_unique<Guest>(around_, domain, *name);
     auto& adopted = *guest;
@@ -139,6 +140,17 @@ bool Guests::recover_one(DomId domain, TimePoint now) {
     readopted_.guests += connected ? 1 : 0;
     if (!is_wanted(*name) && !adopted.invited())
         guarded(adopted, now, [&] { adopted.detach("attach.names does not name this guest", now, true); });
+    return true;
+}
+
+// Of a guest that has died since. True: it is in the set until its VF is back.
+bool Guests::recover_vf(DomId domain, std::string const& name, std::string const& backend, TimePoint now) {
+    if (!around_.hypervisor.read(backend + "/" + Guest::key_switch))
+        return false;
+    auto guest = std::make_unique<Guest>(around_, domain, printable(name, 63));
+    guest->adopt_dead(now);
+    if (!guest->finished())
+        guests_.emplace(domain, std::move(guest));
     return true;
 }
 
@@ -159,7 +171,7 @@ void Guests::look_at(DomId domain, TimePoint now, Guest::Why why) {
         if (!guests_.contains(domain) && (!alive || !take_up(domain, now)))
             return;
         auto& guest = *guests_.at(domain);
-        guarded(guest, now, [&] { alive ? guest.refresh(now, why) : guest.die(); });
+        guarded(guest, now, [&] { alive ? guest.refresh(now, why) : guest.die(now); });
         erase_if_finished(domain);
     } catch (std::system_error const& error) {
         if (hypervisor_lost(error))
@@ -306,6 +318,9 @@ void Guests::handle_data_events(TimePoint now) {
                 guarded(guest, now, [&] { guest.let_go(now); });
                 erase_if_finished(domain);
                 break;
+            case DataEvent::Kind::drained:
+                guarded(guest, now, [&] { guest.drained(event.frames, now); });
+                break;
         }
     }
 }
@@ -338,14 +353,40 @@ void Guests::handle_time(TimePoint now) {
     for (auto const domain : due) {
         auto& guest = *guests_.at(domain);
         guarded(guest, now, [&] { guest.handle_time(now); });
-        erase_if_finished(domain);
+        look_whether_finished(guest, now);
     }
+}
+
+// Its domain's id may be another guest's already, which was not looked at as long as this one was in the set.
+void Guests::look_whether_finished(Guest const& guest, TimePoint now) {
+    if (!guest.finished())
+        return;
+    auto const domain = guest.domain();
+    erase_if_finished(domain);
+    look_at(domain, now, Guest::Why::own_time);
 }
 
 void Guests::set_link(LinkState link, TimePoint now) {
     around_.link = link;
     for (auto const& [domain, guest] : guests_)
         guest->link_changed(now);
+}
+
+void Guests::set_vf(HolderMessage const& state, TimePoint now) {
+    if (!around_.vfs.update(state))
+        return;
+    auto const owner = around_.vfs.find(state.vf)->owner;
+    if (auto const found = owner ? guests_.find(*owner) : guests_.end(); found != guests_.end())
+        guarded(*found->second, now, [&] { found->second->vf_changed(state.vf, now); });
+}
+
+void Guests::vf_done(HolderMessage const& done, TimePoint now) {
+    auto const found = guests_.find(DomId{done.guest});
+    if (found == guests_.end())
+        return;
+    auto& guest = *found->second;
+    guarded(guest, now, [&] { guest.vf_done(done, now); });
+    look_whether_finished(guest, now);
 }
 
 TimePoint Guests::next_wake() const {
@@ -373,6 +414,14 @@ void Guests::set_limits(Guest& guest, GuestLimits const& limits) {
 
 void Guests::detach(Guest& guest, std::string const& reason, TimePoint now) {
     guarded(guest, now, [&] { guest.detach(reason, now, true); });
+}
+
+void Guests::switch_guest(Guest& guest, std::optional<std::uint16_t> vf, std::chrono::milliseconds timeout,
+                          TimePoint now) {
+    int const refused =
+        vf ? guest.switch_to_direct(*vf, timeout, now) : guest.switch_to_server("by the operator", timeout, now);
+    if (refused != 0)
+        throw std::system_error(refused, std::generic_category(), "switching " + guest.name());
 }
 
 void Guests::attach(Guest& guest, TimePoint now, std::optional<Assignment> const& assignment) {

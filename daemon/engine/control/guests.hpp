@@ -39,6 +39,8 @@ class Guests {
     void handle_channels(TimePoint now);  // when channels_fd() is readable
     void handle_time(TimePoint now);      // at next_wake()
     void set_link(LinkState link, TimePoint now);
+    void set_vf(HolderMessage const& state, TimePoint now);
+    void vf_done(HolderMessage const& done, TimePoint now);
 
     int channels_fd() const { return around_.channels_epoll; }
     TimePoint next_wake() const;  // max(): never
@@ -49,6 +51,8 @@ class Guests {
     // These throw std::system_error for the hypervisor's refusals.
     void set_limits(Guest& guest, GuestLimits const& limits);
     void detach(Guest& guest, std::string const& reason, TimePoint now);
+    // To this VF, which is nobody's, or back to the server. The guest is connected and switches not already.
+    void switch_guest(Guest& guest, std::optional<std::uint16_t> vf, std::chrono::milliseconds timeout, TimePoint now);
     // Also ends what detach() began. With an assignment: it is offered that from its next connection on, which begins
     // at once.
     void attach(Guest& guest, TimePoint now, std::optional<Assignment> const& assignment = std::nullopt);
@@ -58,6 +62,7 @@ class Guests {
     Readopted const& readopted() const { return readopted_; }
     LinkState link() const { return around_.link; }
     NetworkIdentity const& network() const { return around_.network; }
+    VfTable const& vfs() const { return around_.vfs; }
     std::uint64_t breaches() const { return around_.breaches; }
     std::size_t mappings() const;
     static constexpr std::size_t watches = 1;
@@ -65,6 +70,7 @@ class Guests {
   private:
     void recover(TimePoint now);
     bool recover_one(DomId domain, TimePoint now);
+    bool recover_vf(DomId domain, std::string const& name, std::string const& backend, TimePoint now);
     void scan(TimePoint now);
     void find_all(TimePoint now);
     void look_at(DomId domain, TimePoint now, Guest::Why why);
@@ -79,6 +85,7 @@ class Guests {
     void guarded(Guest& guest, TimePoint now, Step step);
     void remember_slot(Guest const& guest);
     void erase_if_finished(DomId domain);
+    void look_whether_finished(Guest const& guest, TimePoint now);
 
     Surroundings around_;
     std::map<DomId, std::unique_ptr<Guest>> guests_;

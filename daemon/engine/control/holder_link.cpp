@@ -35,6 +35,21 @@ void HolderLink::remove_mac(MacAddress const& mac) {
     ask(HolderMessageType::remove_mac, mac);
 }
 
+std::uint32_t HolderLink::operate_vf(DomId guest, VfOperation operation, std::uint16_t vf, MacAddress const& mac) {
+    HolderMessage message{};
+    message.type = HolderMessageType::operate_vf;
+    message.id = next_id_++;
+    message.guest = guest.value;
+    message.operation = operation;
+    message.vf = vf;
+    message.mac = mac.bytes;
+    if (fd_ >= 0 && !ended_) {
+        unsent_.push_back(message);
+        flush();
+    }
+    return message.id;
+}
+
 void HolderLink::ask(HolderMessageType type, MacAddress const& mac) {
     if (fd_ < 0 || ended_)
         return;
@@ -79,10 +94,10 @@ std::vector<HolderMessage> HolderLink::take_messages() {
             break;
         }
         bool const known = message.type == HolderMessageType::stop || message.type == HolderMessageType::link ||
-                           message.type == HolderMessageType::done;
+                           message.type == HolderMessageType::vf || message.type == HolderMessageType::done;
         if (size != sizeof message || !known)
             throw std::system_error(EPROTO, std::generic_category(), "a message of the holder that is none");
-        if (message.type == HolderMessageType::done)
+        if (message.type == HolderMessageType::done && message.operation == VfOperation::none)
             finish(message);
         else
             messages.push_back(message);

@@ -8,6 +8,7 @@
 
 #include "daemon/engine/datapath/addresses.hpp"
 #include "daemon/engine/holder_messages.hpp"
+#include "portmap/domain_id.hpp"
 
 namespace librettos::control {
 
@@ -21,9 +22,11 @@ class HolderLink {
     // Their outcome is logged when `done` comes; a MAC that the port refuses does not take the guest down.
     void add_mac(MacAddress const& mac);
     void remove_mac(MacAddress const& mac);
+    // The `done` message that answers it is among take_messages(), with the id that is returned here.
+    std::uint32_t operate_vf(DomId guest, VfOperation operation, std::uint16_t vf, MacAddress const& mac);
 
-    // What has arrived, `done` messages already dealt with. Throws std::system_error (EPROTO) for a message that is
-    // none.
+    // What has arrived, `done` messages of MAC addresses already dealt with. Throws std::system_error (EPROTO) for a
+    // message that is none.
     std::vector<HolderMessage> take_messages();
     bool ended() const { return ended_; }
     // Sends what did not fit before; true while something is left.
@@ -41,7 +44,8 @@ class HolderLink {
     int fd_;
     bool ended_ = false;
     std::uint32_t next_id_ = 1;
-    std::deque<HolderMessage> unsent_;  // bounded by what guests there are: two for each life of a dedicated one
+    std::deque<HolderMessage>
+        unsent_;  // bounded by what guests there are: a few for each life, and each step, of a dedicated one
     std::vector<Asked> asked_;
 };
 

@@ -117,6 +117,12 @@ std::optional<std::uint16_t> VfSwitch::vf() const {
     return step_ == Step::rings ? std::nullopt : std::optional(vf_);
 }
 
+bool VfSwitch::receives_by_vf() const {
+    if (is_way_back(step_))
+        return step_ == Step::returning || step_ == Step::steering_back;
+    return furthest_ >= Step::steering;
+}
+
 std::optional<std::string> VfSwitch::record() const {
     if (step_ == Step::rings)
         return std::nullopt;
@@ -133,9 +139,7 @@ int VfSwitch::to_direct(std::uint16_t vf, milliseconds timeout, TimePoint now) {
     vf_ = vf;
     ++serial_;
     timeout_ = timeout;
-    began_ = now;
-    going_there_ = true;
-    reason_.clear();
+    begin(true, "", now);
     furthest_ = Step::rings;
     enter(Step::giving, now);
     return 0;
@@ -148,11 +152,16 @@ int VfSwitch::to_rings(std::string reason, milliseconds timeout, TimePoint now) 
         return EBUSY;
     ++serial_;
     timeout_ = timeout;
-    began_ = now;
-    going_there_ = false;
-    reason_ = std::move(reason);
+    begin(false, std::move(reason), now);
     enter(Step::returning, now);
     return 0;
+}
+
+void VfSwitch::begin(bool there, std::string reason, TimePoint now) {
+    began_ = now;
+    going_there_ = there;
+    reason_ = std::move(reason);
+    steps_.clear();
 }
 
 bool VfSwitch::resume(std::string_view record, TimePoint now) {
@@ -163,12 +172,10 @@ bool VfSwitch::resume(std::string_view record, TimePoint now) {
         if (name != names[i] || !take_number(rest, vf_) || !take_number(rest, serial_) || !rest.empty())
             continue;
         auto const step = static_cast<Step>(i);
-        began_ = now;
         timeout_ = resumed_timeout;
         furthest_ = step;
-        going_there_ = resumed(step) == Step::giving;
-        if (!going_there_)
-            reason_ = "the server was restarted";
+        bool const there = resumed(step) == Step::giving;
+        begin(there, there ? "" : "the server was restarted", now);
         enter(resumed(step), now);
         return true;
     }
@@ -177,6 +184,11 @@ bool VfSwitch::resume(std::string_view record, TimePoint now) {
 }
 
 void VfSwitch::enter(Step step, TimePoint now) {
+    if (step != step_) {
+        if (!idle())
+            steps_.push_back({step_, std::chrono::duration_cast<std::chrono::microseconds>(now - entered_)});
+        entered_ = now;
+    }
     step_ = step;
     if (!is_way_back(step))
         furthest_ = step == Step::rings ? step : std::max(furthest_, step);
@@ -269,9 +281,7 @@ void VfSwitch::guest_answered(lvif_message const& reply, TimePoint now) {
 void VfSwitch::vf_lost(std::string reason, TimePoint now) {
     if (step_ == Step::direct) {
         ++serial_;
-        began_ = now;
-        going_there_ = false;
-        reason_ = std::move(reason);
+        begin(false, std::move(reason), now);
         enter(Step::returning, now);
     } else if (step_ != Step::rings && !is_way_back(step_)) {
         turn_round(std::move(reason), now);
@@ -319,6 +329,7 @@ void VfSwitch::finish(TimePoint now) {
     report_.reached = going_there_ == (step_ == Step::direct);
     report_.reason = std::exchange(reason_, "");
     report_.took = std::chrono::duration_cast<std::chrono::microseconds>(now - began_);
+    report_.steps = std::exchange(steps_, {});
 }
 
 }  // namespace librettos::control

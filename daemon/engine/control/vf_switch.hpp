@@ -25,6 +25,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace librettos::control {
 
@@ -60,6 +61,11 @@ class VfSwitch {
         virtual void drain() = 0;  // then drained()
     };
 
+    struct StepTime {
+        Step step;
+        std::chrono::microseconds took;
+    };
+
     // For the operator: how the last one went.
     struct Report {
         std::uint32_t serial = 0;
@@ -67,6 +73,7 @@ class VfSwitch {
         bool reached = false;  // else `reason` says why the guest is where it was
         std::string reason;
         std::chrono::microseconds took{};
+        std::vector<StepTime> steps;  // in turn
     };
 
     // Serial numbers of switches begin after `serial`, which is best one that no earlier server came to.
@@ -85,16 +92,20 @@ class VfSwitch {
     void vf_lost(std::string reason, TimePoint now);                // the guest says so, or the NIC
     void greeted(bool direct, TimePoint now);                       // HELLO
     void guest_gone(TimePoint now);                                 // detached or dead: without it from here on
+    void guest_back() { guest_there_ = true; }                      // connected anew; at Step::rings
     void tick(TimePoint now);                                       // at wake_at()
 
     TimePoint wake_at() const { return wake_at_; }  // max(): never
     Step step() const { return step_; }
     bool idle() const { return step_ == Step::rings || step_ == Step::direct; }
     std::optional<std::uint16_t> vf() const;  // the one that is the guest's, or partly
+    bool receives_by_vf() const;              // the guest has the VF up, and will until it is told to let go
+    std::uint32_t serial() const { return serial_; }
     Report const& report() const { return report_; }
 
   private:
     std::uint32_t message_id() const;
+    void begin(bool there, std::string reason, TimePoint now);
     void enter(Step step, TimePoint now);
     void act(TimePoint now);
     void next(TimePoint now);
@@ -112,9 +123,10 @@ class VfSwitch {
     bool told_ = false;  // the message of this step is in the ring
     bool due_ = false;   // write_down() failed: the step is to be entered again
     std::chrono::milliseconds timeout_{2000};
-    TimePoint began_{}, deadline_{}, wake_at_ = TimePoint::max();
+    TimePoint began_{}, entered_{}, deadline_{}, wake_at_ = TimePoint::max();
     std::string reason_;  // why it turned round
     bool going_there_ = false;
+    std::vector<StepTime> steps_;
     Report report_;
 };
 

@@ -60,6 +60,11 @@ void plane_breaks(Slot slot, char const* reason) {
     tell({DataEvent::Kind::broken, slot, reason});
 }
 
+void plane_drained(Slot slot) {
+    if (view.draining.erase(slot) != 0)
+        tell({DataEvent::Kind::drained, slot, "", 7});
+}
+
 void plane_lets_go() {
     for (auto const slot : std::set<Slot>(view.letting_go))
         finish_removal(slot);
@@ -75,6 +80,8 @@ DataPlane::DataPlane(EngineBoot const&, NetworkIdentity const&, lvif_portmap con
     event_fd_of_plane = state_->fd;
     view.guests.clear();
     view.letting_go.clear();
+    view.direct.clear();
+    view.draining.clear();
     test::pending.clear();
     ++view.planes;
 }
@@ -91,6 +98,8 @@ Slot DataPlane::add_guest(GuestAttachment const& guest) {
     for (Slot slot = 1; slot <= view.slots; ++slot) {
         if (view.guests.contains(slot))
             continue;
+        view.direct.erase(slot);
+        view.draining.erase(slot);
         view.guests[slot] = guest;
         view.limits[slot] = guest.limit;
         test::mark(guest, true);
@@ -111,6 +120,15 @@ void DataPlane::set_limit(Slot slot, RateLimit limit) {
     view.limits[slot] = limit;
 }
 void DataPlane::set_network(NetworkIdentity const&) {
+}
+void DataPlane::set_direct(Slot slot, bool direct) {
+    view.direct[slot] = direct;
+}
+void DataPlane::drain(Slot slot) {
+    if (view.hold_drains)
+        view.draining.insert(slot);
+    else
+        test::tell({DataEvent::Kind::drained, slot, "", 7});
 }
 void DataPlane::release_unclaimed_slots() {
     ++view.released_unclaimed;

@@ -14,7 +14,10 @@ namespace librettos::test {
 struct PlaneView {
     std::map<Slot, GuestAttachment> guests;
     std::map<Slot, RateLimit> limits;
+    std::map<Slot, bool> direct;
     std::set<Slot> letting_go;
+    std::set<Slot> draining;
+    bool hold_drains = false;           // the wire is busy
     std::size_t slots = max_slots - 1;  // how many there are
     bool hold_removals = false;         // the data threads are busy
     int planes = 0;
@@ -26,6 +29,7 @@ struct PlaneView {
 PlaneView& plane();
 // The data threads found the guest at fault.
 void plane_breaks(Slot slot, char const* reason);
+void plane_drained(Slot slot);
 // The data threads let go whom they held back.
 void plane_lets_go();
 

@@ -22,7 +22,8 @@ PortDescription small_port() {
     return port;
 }
 
-Server::Server(World& world, Config const& server_config, TimePoint now) : config(server_config), hypervisor(world) {
+Server::Server(World& world, Config const& server_config, TimePoint now, int holder_fd)
+    : config(server_config), hypervisor(world), holder(holder_fd) {
     boot.config = &config;
     boot.port = small_port();
     data_plane = std::make_unique<DataPlane>(boot, network_identity(config, boot.port), hypervisor.portmap());
@@ -50,7 +51,7 @@ Scene::~Scene() {
 }
 
 void Scene::start() {
-    server = std::make_unique<Server>(world, config, now);
+    server = std::make_unique<Server>(world, config, now, holder_fd);
     settle();
 }
 

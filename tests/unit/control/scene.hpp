@@ -21,12 +21,13 @@ PortDescription small_port();
 // One engine. Destroying it is a server's end: guests stay in the store.
 class Server {
   public:
-    Server(World& world, Config const& server_config, TimePoint now);
+    // `holder_fd`: as for HolderLink; borrowed.
+    Server(World& world, Config const& server_config, TimePoint now, int holder_fd = -1);
     ~Server();
 
     Config const config;
     FakeHypervisor hypervisor;
-    HolderLink holder{-1};
+    HolderLink holder;
     EngineBoot boot;
     std::unique_ptr<DataPlane> data_plane;
     std::unique_ptr<Guests> guests;
@@ -51,6 +52,7 @@ class Scene : public testing::Test {
     World world;
     Config config = small_config();
     TimePoint now{std::chrono::hours(1)};
+    int holder_fd = -1;
     std::unique_ptr<Server> server;
     std::uint64_t turns = 0;
 };

@@ -15,12 +15,12 @@ TEST_F(GuestsTest, TableIsSortedWithTroubleFirst) {
     ASSERT_EQ(result.status, 0) << result.err;
     auto const text = lines(result.out);
     ASSERT_EQ(text.size(), 6U);
-    EXPECT_EQ(words(text[0]), (std::vector<std::string>{"GUEST", "STATE", "MODE", "DOMAIN", "IPV4", "IPV6", "PORTS",
-                                                        "QUEUES", "ATTACHED", "LIMIT", "PROGRAM"}));
+    EXPECT_EQ(words(text[0]), (std::vector<std::string>{"GUEST", "STATE", "MODE", "PATH", "DOMAIN", "IPV4", "IPV6",
+                                                        "PORTS", "QUEUES", "ATTACHED", "LIMIT", "PROGRAM"}));
     EXPECT_EQ(words(text[1])[0], "zeta");
     EXPECT_EQ(words(text[2]),
-              (std::vector<std::string>{"db", "connected", "shared", "12", "192.0.2.2", "-", "12", "2", "1", "min", "5",
-                                        "s", "100", "Mbit/s,", "4,096", "ports", "nginx"}));
+              (std::vector<std::string>{"db", "connected", "shared", "server", "12", "192.0.2.2", "-", "12", "2", "1",
+                                        "min", "5", "s", "100", "Mbit/s,", "4,096", "ports", "nginx"}));
     EXPECT_EQ(words(text[3])[0], "web");
     EXPECT_EQ(text[1].find("nginx"), text[0].find("PROGRAM")) << "columns do not stand below their titles";
     EXPECT_EQ(text[2].find("nginx"), text[0].find("PROGRAM"));

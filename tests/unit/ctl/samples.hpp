@@ -33,6 +33,7 @@ inline Json sample_guest(std::string const& name, std::string const& state, int 
                 {"domain", domain},
                 {"slot", domain},
                 {"mode", "shared"},
+                {"path", "server"},
                 {"state", state},
                 {"mac", "02:00:00:00:00:01"},
                 {"ipv4", "192.0.2.2"},
