@@ -16,6 +16,7 @@ from lab import DEDICATED4
 
 PORT = 7
 SWITCHES = 10
+GRACE_S = 2 * laboratory.PATIENCE_S / 20
 STEPS_THERE = ["giving", "preparing", "steering", "draining", "committing"]
 STEPS_BACK = ["returning", "steering-back", "releasing", "taking"]
 
@@ -28,7 +29,7 @@ class Stream:
         self._socket.connect((address, PORT))
         self._socket.settimeout(0.05)
         self.per_s, self.sent, self.answers, self.ways = per_s, 0, collections.Counter(), collections.Counter()
-        self._over = threading.Event()
+        self._over, self._until = threading.Event(), 0
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._send, self._receive)]
         for thread in self._threads:
             thread.start()
@@ -46,6 +47,7 @@ class Stream:
                 data = self._socket.recv(2048)
                 self.answers[struct.unpack("!Q", data[:8])[0]] += 1
                 self.ways[data[8:10].decode()] += 1
+                self._until = time.monotonic() + GRACE_S
 
     def _more(self):
         return len(self.answers) < self.sent and time.monotonic() < self._until
@@ -56,8 +58,8 @@ class Stream:
         laboratory.wait_until(lambda: self.ways[way] > before + 20, f"answers by way {way}, have {dict(self.ways)}")
 
     def end(self):
-        """(lost, more than once) after the last answer, or a second."""
-        self._until = time.monotonic() + laboratory.PATIENCE_S
+        """(lost, more than once), when all have come, or none has for a while."""
+        self._until = time.monotonic() + GRACE_S
         self._over.set()
         for thread in self._threads:
             thread.join()

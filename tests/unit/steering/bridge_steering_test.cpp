@@ -49,6 +49,8 @@ class Wire {
             << interface << ": " << strerror(errno);
         int const ignore = 1;  // what it sends itself
         setsockopt(fd_, SOL_PACKET, PACKET_IGNORE_OUTGOING, &ignore, sizeof ignore);
+        int const room_bytes = 64 << 20;  // for all that a test sends: this process may not run for long
+        setsockopt(fd_, SOL_SOCKET, SO_RCVBUFFORCE, &room_bytes, sizeof room_bytes);
     }
     ~Wire() { close(fd_); }
     Wire(Wire const&) = delete;
