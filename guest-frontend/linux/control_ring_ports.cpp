@@ -16,6 +16,10 @@ int ControlRingPorts::bind(Protocol protocol, std::uint16_t port) {
     return call({LVIF_MSG_PORT_BIND, static_cast<std::uint8_t>(protocol), port, 1}, nullptr);
 }
 
+int ControlRingPorts::bind_any(Protocol protocol, std::uint16_t& port) {
+    return call({LVIF_MSG_PORT_BIND, static_cast<std::uint8_t>(protocol), 0, 1}, &port);
+}
+
 int ControlRingPorts::release(Protocol protocol, std::uint16_t port) {
     return call({LVIF_MSG_PORT_RELEASE, static_cast<std::uint8_t>(protocol), port, 1}, nullptr);
 }

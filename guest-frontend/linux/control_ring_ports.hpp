@@ -23,6 +23,7 @@ class ControlRingPorts final : public PortAuthority {
 
     // One thread at a time. -ETIMEDOUT: no answer; -ECONNRESET: closed.
     int bind(Protocol protocol, std::uint16_t port) override;
+    int bind_any(Protocol protocol, std::uint16_t& port) override;
     int release(Protocol protocol, std::uint16_t port) override;
     int lease(std::uint16_t count, std::uint16_t& first) override;
     int release_all() override;

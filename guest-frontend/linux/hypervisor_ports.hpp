@@ -14,6 +14,9 @@ class HypervisorPorts final : public PortAuthority {
     int bind(Protocol protocol, std::uint16_t port) override {
         return lvif_hv_port_bind(hypervisor_, static_cast<std::uint8_t>(protocol), port, nullptr);
     }
+    int bind_any(Protocol protocol, std::uint16_t& port) override {
+        return lvif_hv_port_bind(hypervisor_, static_cast<std::uint8_t>(protocol), 0, &port);
+    }
     int release(Protocol protocol, std::uint16_t port) override {
         return lvif_hv_port_release(hypervisor_, static_cast<std::uint8_t>(protocol), port, 1);
     }

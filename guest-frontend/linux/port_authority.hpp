@@ -22,6 +22,8 @@ class PortAuthority {
   public:
     virtual ~PortAuthority() = default;
     virtual int bind(Protocol protocol, std::uint16_t port) = 0;
+    // One of the ephemeral range that the authority chooses.
+    virtual int bind_any(Protocol protocol, std::uint16_t& port) = 0;
     virtual int release(Protocol protocol, std::uint16_t port) = 0;
     // The same block of both protocols.
     virtual int lease(std::uint16_t count, std::uint16_t& first) = 0;

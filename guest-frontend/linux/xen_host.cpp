@@ -50,6 +50,9 @@ class HypercallPorts final : public PortAuthority {
     int bind(Protocol protocol, std::uint16_t port) override {
         return lvif_portmap_bind(&caller_, static_cast<std::uint8_t>(protocol), port, nullptr);
     }
+    int bind_any(Protocol protocol, std::uint16_t& port) override {
+        return lvif_portmap_bind(&caller_, static_cast<std::uint8_t>(protocol), 0, &port);
+    }
     int release(Protocol protocol, std::uint16_t port) override {
         return lvif_portmap_release(&caller_, static_cast<std::uint8_t>(protocol), port, 1);
     }

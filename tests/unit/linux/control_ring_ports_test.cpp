@@ -80,6 +80,16 @@ TEST_F(RingPorts, ACallWaitsForItsAnswer) {
     EXPECT_EQ(device_.asked[1], LVIF_MSG_PORT_LEASE);
 }
 
+TEST_F(RingPorts, TheServerChoosesAPort) {
+    std::uint16_t port = 0;
+    auto bound = std::async(std::launch::async, [&] { return ports_.bind_any(Protocol::udp, port); });
+    pump_until_asked(1);
+    EXPECT_EQ(device_.ports[0], 0);
+    answer(0, 40123);
+    EXPECT_EQ(bound.get(), 0);
+    EXPECT_EQ(port, 40123);
+}
+
 TEST_F(RingPorts, TheNextConnectionIsAskedAnew) {
     device_.connected = false;
     auto bound = binding(80);

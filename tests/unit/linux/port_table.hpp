@@ -33,12 +33,22 @@ class PortTable final : public PortAuthority {
         ours_.insert({protocol, port});
         return 0;
     }
+    int bind_any(Protocol protocol, std::uint16_t& port) override {
+        std::lock_guard const lock(mutex_);
+        if (ours_.size() >= limit_) {
+            return -EDQUOT;
+        }
+        port = next_any_++;
+        ours_.insert({protocol, port});
+        return 0;
+    }
     int release(Protocol protocol, std::uint16_t port) override {
         std::lock_guard const lock(mutex_);
         return ours_.erase({protocol, port}) == 1 ? 0 : -EPERM;
     }
     int release_all() override {
         std::lock_guard const lock(mutex_);
+        ++releases_of_all_;
         ours_.clear();
         return 0;
     }
@@ -71,6 +81,10 @@ class PortTable final : public PortAuthority {
         std::lock_guard const lock(mutex_);
         return leases_;
     }
+    std::size_t releases_of_all() const {
+        std::lock_guard const lock(mutex_);
+        return releases_of_all_;
+    }
     // While closed, a bind waits in here, as on a slow hypervisor.
     void close_gate() {
         std::lock_guard const lock(mutex_);
@@ -93,6 +107,8 @@ class PortTable final : public PortAuthority {
     int waiting_ = 0;
     std::size_t limit_ = 1000;
     std::size_t leases_ = 0;
+    std::size_t releases_of_all_ = 0;
+    std::uint16_t next_any_ = 50000;
     std::vector<std::uint16_t> blocks_;
     std::set<std::pair<Protocol, std::uint16_t>> ours_;
     std::set<std::pair<Protocol, std::uint16_t>> strangers_;
