@@ -33,7 +33,7 @@ std::unique_ptr<Host> connect_host(GuestOptions const& options) {
 
 #if !LIBRETTOS_GUEST_WITH_XEN
 std::unique_ptr<Host> connect_xen_host() {
-    throw std::runtime_error("this librettos-guest was built without Xen: install libxen-dev and build again");
+    throw std::runtime_error("this guest was built without Xen: install libxen-dev and build again");
 }
 #endif
 
