@@ -57,6 +57,19 @@ bool can_be_reset(std::string const& address, fs::path const& root) {
     return fs::exists(pci_devices(root) / address / "reset", error);
 }
 
+unsigned reset_vfs(std::string const& address, fs::path const& root) {
+    unsigned failures = 0;
+    std::error_code none;
+    for (auto const& entry : fs::directory_iterator(pci_devices(root) / address, none)) {
+        if (entry.path().filename().string().starts_with("virtfn")) {
+            std::ofstream reset(entry.path() / "reset");
+            reset << "1" << std::flush;
+            failures += reset.good() ? 0 : 1;
+        }
+    }
+    return failures;
+}
+
 PciClaim::PciClaim(std::string const& address, fs::path const& root) {
     auto const device = pci_devices(root) / address;
     fd_ = open((device / "config").c_str(), O_RDONLY | O_CLOEXEC);

@@ -27,6 +27,9 @@ bool is_translated(std::string const& address, std::filesystem::path const& root
 // The kernel can reset it by itself, without others on its bus.
 bool can_be_reset(std::string const& address, std::filesystem::path const& root = "/");
 
+// Has the kernel reset each of the device's VFs. How many could not be.
+unsigned reset_vfs(std::string const& address, std::filesystem::path const& root = "/");
+
 // A device bound to uio, for the life of this process and its children.
 class PciClaim {
   public:

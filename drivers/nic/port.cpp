@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <string_view>
 #include <system_error>
 
 #include <rte_errno.h>
@@ -20,6 +21,7 @@
 
 #include "drivers/nic/device.hpp"
 #include "drivers/nic/eal_log.hpp"
+#include "drivers/nic/pci_device.hpp"
 #include "drivers/nic/preflight.hpp"
 #include "drivers/nic/realtime_signals.hpp"
 #include "drivers/nic/wait_fds.hpp"
@@ -93,6 +95,12 @@ int on_interface(std::string const& interface, ifreq& request, Call&& call) {
 
 int notify_link_change(std::uint16_t, rte_eth_event_type, void* fd, void*) {
     return eventfd_write(*static_cast<int*>(fd), 1);
+}
+
+// The PF of an Intel NIC with VFs: their pools are numbered before its own. 0: no such.
+std::uint32_t pool_beside_vfs(rte_eth_dev_info const& info) {
+    std::string_view const driver = info.driver_name;
+    return driver == "net_ixgbe" || driver == "net_e1000_igb" ? info.max_vfs : 0;
 }
 
 rte_ether_addr ether_address(std::array<std::uint8_t, 6> const& mac) {
@@ -180,7 +188,9 @@ void Port::configure(PortOptions const& options, std::uint16_t queues) {
     conf.rxmode.offloads = RTE_ETH_RX_OFFLOAD_CHECKSUM & info.rx_offload_capa;
     conf.txmode.offloads = tx_wanted & info.tx_offload_capa;
     conf.intr_conf.lsc = (*info.dev_flags & RTE_ETH_DEV_INTR_LSC) != 0 ? 1 : 0;
-    conf.intr_conf.rxq = device.pci && eal_.has_queue_interrupts() ? 1 : 0;
+    own_pool_ = pool_beside_vfs(info);
+    // Beside VFs DPDK's PF asks for the interrupts of queues that are VFs', and hears nothing of its own.
+    conf.intr_conf.rxq = device.pci && own_pool_ == 0 && eal_.has_queue_interrupts() ? 1 : 0;
     if (queues > 1 && info.flow_type_rss_offloads != 0 && info.hash_key_size <= rss_key_room) {
         conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
         conf.rx_adv_conf.rss_conf.rss_hf =
@@ -266,6 +276,7 @@ void Port::start(PortOptions const& options) {
     if (int const error = rte_eth_dev_start(port); error != 0) {
         fail("port \"" + options.device + "\" does not start", error);
     }
+    come_before_vfs();
     if (description_.rx_interrupt) {
         for (std::uint16_t queue = 0; queue < description_.queues; ++queue) {
             description_.wait_fds[queue] = rte_eth_dev_rx_intr_ctl_q_get_fd(port, queue);
@@ -289,6 +300,21 @@ void Port::start(PortOptions const& options) {
                   description_.queues - std::count(description_.wait_fds.begin(), description_.wait_fds.end(), -1));
 }
 
+// DPDK lets the pool of a PF with VFs receive only once a VF has reset itself. Nobody has used one since the PF was
+// started, which took them all down.
+void Port::come_before_vfs() {
+    if (own_pool_ == 0) {
+        return;
+    }
+    Device const device(description_.device);
+    if (unsigned const failures = reset_vfs(device.name); failures != 0) {
+        spdlog::warn(
+            "{} of {} VFs of {} cannot be reset by the kernel; until one of them has been brought up by its user, the "
+            "port may receive nothing",
+            failures, own_pool_, device.name);
+    }
+}
+
 LinkState Port::link() const {
     rte_eth_link link{};
     rte_eth_link_get_nowait(description_.port_id, &link);
@@ -308,7 +334,7 @@ int Port::add_mac(std::array<std::uint8_t, 6> const& mac) {
         return 0;
     }
     rte_ether_addr address = ether_address(mac);
-    int const error = rte_eth_dev_mac_addr_add(description_.port_id, &address, 0);
+    int const error = rte_eth_dev_mac_addr_add(description_.port_id, &address, own_pool_);
     if (error == -ENOTSUP || error == -ENOSPC) {
         return rte_eth_promiscuous_enable(description_.port_id);
     }

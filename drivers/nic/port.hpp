@@ -47,12 +47,14 @@ class Port {
     void set_up_queues(PortOptions const& options);
     void set_interface_mtu(PortOptions const& options);
     void start(PortOptions const& options);
+    void come_before_vfs();
     void close() noexcept;
 
     Eal const& eal_;
     PortDescription description_;
     rte_mempool* pool_ = nullptr;
-    std::string interface_;  // of the kernel, behind a software port; empty: none
+    std::uint32_t own_pool_ = 0;  // of the NIC's, beside those of its VFs
+    std::string interface_;       // of the kernel, behind a software port; empty: none
     int link_changed_fd_ = -1;
 };
 

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "tests/nic82599/board.hpp"
+#include "tests/nic82599/function_resets.hpp"
 #include "tests/nic82599/sessions.hpp"
 #include "tests/nic82599/sysfs_tree.hpp"
 #include "tests/nic82599/wire_interface.hpp"
@@ -108,6 +109,7 @@ void run(Options const& options) {
     if (wire) {
         wire->listen([&board](Frame const& frame) { board.nic().receive(frame); });
     }
+    FunctionResets const resets(sysfs, board.nic());
     Sessions sessions(board);
     sessions.serve(options.folder + "/" + bus_socket_name);
     std::cout << "ready" << std::endl;

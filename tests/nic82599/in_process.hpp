@@ -6,6 +6,7 @@
 
 #include "tests/nic82599/board.hpp"
 #include "tests/nic82599/fake_vfio.hpp"
+#include "tests/nic82599/function_resets.hpp"
 #include "tests/nic82599/libc_calls.hpp"
 #include "tests/nic82599/local_bus.hpp"
 #include "tests/nic82599/pci_addresses.hpp"
@@ -16,7 +17,11 @@ namespace nic82599 {
 class InProcess {
   public:
     InProcess(Eeprom::Mac const& mac, unsigned vfs, std::filesystem::path const& sysfs_folder, Board::ToWire to_wire)
-        : board_(mac, vfs, std::move(to_wire)), bus_(board_), vfio_(bus_, vfs), sysfs_(sysfs_folder, vfs) {
+        : board_(mac, vfs, std::move(to_wire)),
+          bus_(board_),
+          vfio_(bus_, vfs),
+          sysfs_(sysfs_folder, vfs),
+          resets_(sysfs_, board_.nic()) {
         setenv("SYSFS_PCI_DEVICES", sysfs_folder.c_str(), 1);
         route_libc_calls(&vfio_);
     }
@@ -33,6 +38,7 @@ class InProcess {
     LocalBus bus_;
     FakeVfio vfio_;
     SysfsTree sysfs_;
+    FunctionResets resets_;
 };
 
 }  // namespace nic82599

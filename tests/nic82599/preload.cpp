@@ -13,6 +13,7 @@
 
 #include "tests/nic82599/board.hpp"
 #include "tests/nic82599/bus_protocol.hpp"
+#include "tests/nic82599/function_resets.hpp"
 #include "tests/nic82599/libc_calls.hpp"
 #include "tests/nic82599/local_bus.hpp"
 #include "tests/nic82599/remote_bus.hpp"
@@ -36,7 +37,8 @@ struct OwnNic {
           board({0x00, 0x1B, 0x21, 0x01, 0x02, 0x03}, vfs,
                 [this](std::span<std::uint8_t const> frame) { wire.send(frame); }),
           bus(board),
-          sysfs(std::filesystem::temp_directory_path() / ("nic82599." + std::to_string(getpid())), vfs) {
+          sysfs(std::filesystem::temp_directory_path() / ("nic82599." + std::to_string(getpid())), vfs),
+          resets(sysfs, board.nic()) {
         for (unsigned vf = 0; vf < vfs; ++vf) {
             sysfs.show(Function::vf(vf));
         }
@@ -47,6 +49,7 @@ struct OwnNic {
     Board board;
     LocalBus bus;
     SysfsTree sysfs;
+    FunctionResets resets;
 };
 
 class Preloaded {

@@ -2,8 +2,10 @@
 // The files that DPDK's PCI bus and VFIO code read.
 #include "tests/nic82599/sysfs_tree.hpp"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <fstream>
 #include <string>
@@ -38,8 +40,21 @@ std::string resource_lines(Function function) {
 }  // namespace
 
 SysfsTree::SysfsTree(fs::path folder, unsigned vfs) : folder_(std::move(folder)), vfs_(vfs), owner_(getpid()) {
-    fs::create_directories(folder_);
     show(Function::pf());
+    for (unsigned vf = 0; vf < vfs_; ++vf) {
+        // DPDK passes over what begins with a dot.
+        std::string const address = pci_address(Function::vf(vf));
+        fs::create_directories(folder_ / ".functions" / address);
+        fs::create_directory_symlink("../.functions/" + address,
+                                     folder_ / pci_address(Function::pf()) / ("virtfn" + std::to_string(vf)));
+        if (mkfifo(reset_file(vf).c_str(), 0600) != 0) {
+            throw fs::filesystem_error("mkfifo", reset_file(vf), std::error_code(errno, std::generic_category()));
+        }
+    }
+}
+
+fs::path SysfsTree::reset_file(unsigned vf) const {
+    return folder_ / ".functions" / pci_address(Function::vf(vf)) / "reset";
 }
 
 SysfsTree::~SysfsTree() {

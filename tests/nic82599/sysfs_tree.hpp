@@ -19,6 +19,8 @@ class SysfsTree {
 
     // DPDK probes what it finds: a VF is best shown once its PF has started.
     void show(Function function) const;
+    // Of a VF, behind the PF's link to it, whether it is shown or not.
+    std::filesystem::path reset_file(unsigned vf) const;
     std::filesystem::path const& folder() const { return folder_; }
 
   private:

@@ -19,8 +19,9 @@ PF = "0000:01:00.0"
 class NicLab(laboratory.Lab):
     """A lab whose server drives the model."""
 
-    def __init__(self, build, **options):
+    def __init__(self, build, vfs=0, **options):
         super().__init__(build, config={"port": {"device": PF}}, **options)
+        self._vfs = vfs
         self._programs = self.build / "tests/nic82599"
         self.nic_directory = self.directory / "nic"
         self.nic_directory.mkdir()
@@ -31,7 +32,8 @@ class NicLab(laboratory.Lab):
         super().start_hypervisord()
 
     def _start_nic(self):
-        command = ["ip", "netns", "exec", self.server, self._programs / "nic82599-device", "--folder", self.nic_directory, "--wire", "port0"]
+        command = ["ip", "netns", "exec", self.server, self._programs / "nic82599-device", "--folder", self.nic_directory,
+                   "--vfs", self._vfs, "--wire", "port0"]
         with open(self.directory / "nic.log", "ab") as log:
             self._device = subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
                                             text=True, start_new_session=True)
@@ -92,41 +94,83 @@ class StockTestpmd(case.SmokeTest):
         self.eventually(answers, "answers of testpmd")
 
 
-class OnTheModel(case.SmokeTest):
-    """A guest that shares the server's address and one with its own, behind the NIC."""
+def make_lab(group, vfs):
+    """group.lab, with a guest that shares the server's address and one with its own."""
+    require_model()
+    try:
+        laboratory.Lab.check_machine(case.build, "ping", "nginx", "curl")
+    except laboratory.CannotRun as reason:
+        raise unittest.SkipTest(str(reason)) from None
+    group.lab = lab = group.enterClassContext(NicLab(case.build, vfs))
+    lab.guest("echo", applications.echo(lab), wait=False)
+    lab.guest("db", applications.nginx(lab.directory, file_bytes=5_000_000), "--dedicated", wait=False)
+    lab.wait_for_tcp(SHARED4, ECHO_PORT)
+    lab.wait_for_tcp(DEDICATED4[0], 80)
+
+
+def echo(test, address):
+    """To the guest that shares the address, and back."""
+    data = bytes(range(256)) * 400
+    with test.lab.connect(address, ECHO_PORT) as connection:
+        connection.sendall(data)
+        received = b""
+        while len(received) < len(data):
+            piece = connection.recv(65536)
+            test.assertTrue(piece, "the connection ended")
+            received += piece
+    test.assertEqual(received, data)
+
+
+def ping(test, address, namespace=None):
+    done = test.lab.run(["ping", "-n", "-c", "3", "-i", "0.1", "-W", "5", address], namespace=namespace)
+    test.assertIn(" 0% packet loss", done.stdout)
+
+
+def connections_and_pings(test):
+    """Both ways, by both versions of IP."""
+    for address in (SHARED4, SHARED6):
+        with test.subTest(address=address):
+            test.lab.wait_for_tcp(address, ECHO_PORT)
+            echo(test, address)
+            ping(test, address)
+    for address in (WIRE4, WIRE6):
+        with test.subTest(address=address):
+            ping(test, address, test.lab.guests["echo"].namespace)
+
+
+def download(test):
+    """From the guest with an address of its own."""
+    with applications.Download(test.lab, f"http://{DEDICATED4[0]}/file") as transfer:
+        test.assertEqual(transfer.finish(), applications.sha256_of_file(test.lab, "db"))
+
+
+def no_faults(test):
+    events = test.lab.events()
+    test.assertEqual((events["dma_faults"], events["bad_requests"], events["spoofed"]), (0, 0, 0))
+
+
+class BesideIdleVfs(case.SmokeTest):
+    """The PF has VFs, which nobody has used yet."""
 
     @classmethod
     def setUpClass(cls):
-        require_model()
-        try:
-            laboratory.Lab.check_machine(case.build, "ping", "nginx", "curl")
-        except laboratory.CannotRun as reason:
-            raise unittest.SkipTest(str(reason)) from None
-        cls.lab = lab = cls.enterClassContext(NicLab(case.build))
-        lab.guest("echo", applications.echo(lab), wait=False)
-        lab.guest("db", applications.nginx(lab.directory, file_bytes=5_000_000), "--dedicated", wait=False)
-        lab.wait_for_tcp(SHARED4, ECHO_PORT)
-        lab.wait_for_tcp(DEDICATED4[0], 80)
-        cls.sha256 = applications.sha256_of_file(lab, "db")
+        make_lab(cls, vfs=2)
 
-    def echo(self, address):
-        data = bytes(range(256)) * 400
-        with self.lab.connect(address, ECHO_PORT) as connection:
-            connection.sendall(data)
-            received = b""
-            while len(received) < len(data):
-                piece = connection.recv(65536)
-                self.assertTrue(piece, "the connection ended")
-                received += piece
-        self.assertEqual(received, data)
+    def test_traffic(self):
+        connections_and_pings(self)
+        download(self)
+        no_faults(self)
 
-    def ping(self, address, namespace=None):
-        done = self.lab.run(["ping", "-n", "-c", "3", "-i", "0.1", "-W", "5", address], namespace=namespace)
-        self.assertIn(" 0% packet loss", done.stdout)
+
+class OnTheModel(case.SmokeTest):
+    """No VFs."""
+
+    @classmethod
+    def setUpClass(cls):
+        make_lab(cls, vfs=0)
 
     def tearDown(self):
-        events = self.lab.events()
-        self.assertEqual((events["dma_faults"], events["bad_requests"], events["spoofed"]), (0, 0, 0))
+        no_faults(self)
 
     def test_the_server_drives_the_pf(self):
         port = self.lab.ctl("status")["port"]
@@ -134,19 +178,9 @@ class OnTheModel(case.SmokeTest):
         self.assertGreater(self.lab.events()["delivered"], 0)
         self.assertGreater(self.lab.events()["transmitted"], 0)
 
-    def test_connections_and_pings_both_ways(self):
-        for address in (SHARED4, SHARED6):
-            with self.subTest(address=address):
-                self.lab.wait_for_tcp(address, ECHO_PORT)
-                self.echo(address)
-                self.ping(address)
-        for address in (WIRE4, WIRE6):
-            with self.subTest(address=address):
-                self.ping(address, self.lab.guests["echo"].namespace)
-
-    def test_a_download_from_a_guest(self):
-        with applications.Download(self.lab, f"http://{DEDICATED4[0]}/file") as download:
-            self.assertEqual(download.finish(), self.sha256)
+    def test_traffic(self):
+        connections_and_pings(self)
+        download(self)
 
     def test_the_nic_outlives_an_engine(self):
         with self.lab.connect(SHARED4, ECHO_PORT) as connection:
@@ -154,12 +188,12 @@ class OnTheModel(case.SmokeTest):
                 connection.sendall(word)
                 self.assertEqual(connection.recv(100), word)
                 self.lab.kill_engine()
-        self.echo(SHARED4)
+        echo(self, SHARED4)
 
     def test_the_server_starts_again_on_the_same_nic(self):
         self.lab.restart_server()
         self.lab.wait_for_tcp(SHARED4, ECHO_PORT)
-        self.echo(SHARED4)
+        echo(self, SHARED4)
 
     def test_traffic_goes_on_after_a_link_flap(self):
         self.assertEqual(self.lab.nic("link down"), "done")
@@ -167,7 +201,7 @@ class OnTheModel(case.SmokeTest):
         self.assertEqual(self.lab.nic("link up"), "done")
         self.eventually(lambda: self.lab.ctl("status")["port"]["link"] == "up", "the server to see it")
         self.lab.wait_for_tcp(SHARED4, ECHO_PORT)
-        self.echo(SHARED4)
+        echo(self, SHARED4)
 
 
 if __name__ == "__main__":

@@ -50,6 +50,22 @@ TEST_F(PciDevice, WithoutAResetIsNotSaidToBeReset) {
     EXPECT_FALSE(fs::exists(device / "reset"));
 }
 
+TEST_F(PciDevice, HasItsVfsResetAndCountsThoseThatCannotBe) {
+    EXPECT_EQ(reset_vfs(address, root), 0u);
+    for (int vf = 0; vf < 2; ++vf) {
+        fs::path const function = device / ".." / ("0000:03:10." + std::to_string(vf));
+        fs::create_directories(function);
+        fs::create_directory_symlink(fs::canonical(function), device / ("virtfn" + std::to_string(vf)));
+        std::ofstream(function / "reset") << "";
+    }
+    EXPECT_EQ(reset_vfs(address, root), 0u);
+    EXPECT_EQ(content("virtfn0/reset"), "1");
+    EXPECT_EQ(content("virtfn1/reset"), "1");
+    fs::remove_all(device / "../0000:03:10.1");
+    EXPECT_EQ(reset_vfs(address, root), 1u);
+    EXPECT_EQ(content("reset"), "") << "not the PF";
+}
+
 TEST_F(PciDevice, OfAnotherProcessIsNeitherTakenNorReset) {
     int const other = open((device / "config").c_str(), O_RDONLY | O_CLOEXEC);
     ASSERT_EQ(flock(other, LOCK_EX), 0);
