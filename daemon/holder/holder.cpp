@@ -199,8 +199,11 @@ void Holder::operate_vf(HolderMessage const& request) {
 
 void Holder::vfs_spoke() {
     for (auto const& news : steering_->take()) {
-        if (!news.failure.empty()) {
-            spdlog::warn("VF {}: {}", news.message.vf, news.failure);
+        if (auto& said = vf_failures_[news.message.vf]; news.message.type == HolderMessageType::done) {
+            if (!news.failure.empty() && news.failure != said) {  // an engine asks again until it is done
+                spdlog::warn("VF {}: {}", news.message.vf, news.failure);
+            }
+            said = news.failure;
         }
         if (news.message.type == HolderMessageType::vf) {
             vfs_[news.message.vf] = news.message;

@@ -86,6 +86,7 @@ class Holder {
 
     std::unique_ptr<SteeringThread> steering_;    // null: there are no VFs
     std::map<std::uint16_t, HolderMessage> vfs_;  // as they were last
+    std::map<std::uint16_t, std::string> vf_failures_;
 
     EventLoop loop_;
     std::optional<EngineProcess> engine_;

@@ -175,6 +175,27 @@ class Switched(WithVfs, case.SmokeTest):
         self.assertEqual(stream.end(), ([], []), dict(stream.ways))
         self.assertTrue(self.vf_is_free())
 
+    def test_a_reload_leaves_it_direct(self):
+        self.guest("db1")
+        self.switch("db1", "direct")
+        stream = Stream(self.lab, DEDICATED4[0])
+        stream.way_is("vv")
+        generation = self.lab.ctl("status")["engine_generation"]
+        self.holder(signal.SIGHUP)
+        self.eventually(lambda: self.lab.ctl("status")["engine_generation"] > generation, "the next engine")
+        self.eventually(lambda: self.path("db1") == "direct", "the guest to be direct")
+        stream.way_is("vv")
+        self.assertEqual(stream.end(), ([], []), dict(stream.ways))
+
+    def test_a_detached_guest_gives_it_back(self):
+        self.guest("db1")
+        self.switch("db1", "direct")
+        self.lab.ctl("detach", "db1")
+        self.eventually(self.vf_is_free, "the VF to be taken back")
+        self.lab.ctl("attach", "db1")
+        self.eventually(lambda: self.lab.guest_state("db1") == "connected", "the guest to be connected again")
+        self.assertEqual(self.switch("db1", "direct")["path"], "direct")
+
     def test_local_guests_reach_it_and_questions_are_its_own(self):
         self.guest("db1")
         self.switch("db1", "direct")

@@ -76,7 +76,7 @@ TEST_F(Api, StatusHasEveryKey) {
     auto const status = result({{"command", "status"}});
     for (auto const* key :
          {"version", "hypervisor", "portmap_authority", "pid", "holder_pid", "uptime_s", "engine_generation", "port",
-          "network", "data_threads", "guests", "ports", "mbufs", "readopted", "resources"})
+          "network", "data_threads", "guests", "ports", "mbufs", "direct", "readopted", "resources"})
         EXPECT_TRUE(status.contains(key)) << key;
     EXPECT_EQ(status["hypervisor"], "fake");
     EXPECT_EQ(status["pid"], getpid());
