@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <initializer_list>
 #include <set>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -194,15 +196,9 @@ void interface_name(SourceMap const& source, std::string const& key, std::string
     }
 }
 
-void check_direct(Config const& config, SourceMap const& source) {
+void check_bridge(Config::Direct const& direct, SourceMap const& source) {
     constexpr std::size_t longest = 15;              // IFNAMSIZ
     constexpr std::size_t longest_vf = longest - 1;  // its other end is named after it
-    constexpr std::size_t most_vfs = 64;
-    auto const& direct = config.direct;
-    one_of(source, "direct.steering", direct.steering, {"none", "bridge"});
-    if (direct.steering == "none") {
-        return;
-    }
     for (auto const& [key, name] :
          {std::pair("direct.bridge", direct.bridge), std::pair("direct.server_port", direct.server_port)}) {
         if (name.empty()) {
@@ -214,10 +210,6 @@ void check_direct(Config const& config, SourceMap const& source) {
         }
         interface_name(source, key, name, longest);
     }
-    if (direct.vfs.empty() || direct.vfs.size() > most_vfs) {
-        source.fail("direct.vfs", "names " + std::to_string(direct.vfs.size()) + " VFs; write 1 to " +
-                                      std::to_string(most_vfs) + ", for example vfs = [\"vf0\", \"vf1\"]");
-    }
     std::set<std::string> seen{direct.bridge, direct.server_port};
     for (std::size_t i = 0; i < direct.vfs.size(); ++i) {
         std::string const key = "direct.vfs[" + std::to_string(i) + "]";
@@ -227,8 +219,46 @@ void check_direct(Config const& config, SourceMap const& source) {
                                  "b\" must have names that nothing else has; write another");
         }
     }
+}
+
+void check_ixgbe(Config::Direct const& direct, SourceMap const& source) {
+    std::set<std::string> seen;
+    for (std::size_t i = 0; i < direct.vfs.size(); ++i) {
+        std::string const key = "direct.vfs[" + std::to_string(i) + "]", &vf = direct.vfs[i];
+        constexpr std::string_view shape = "hhhh:hh:hh.o";
+        bool fits = vf.size() == shape.size();
+        for (std::size_t at = 0; fits && at < shape.size(); ++at) {
+            fits = shape[at] == 'h'   ? std::isxdigit(static_cast<unsigned char>(vf[at])) != 0
+                   : shape[at] == 'o' ? vf[at] >= '0' && vf[at] <= '7'
+                                      : vf[at] == shape[at];
+        }
+        if (!fits || !seen.insert(vf).second) {
+            source.fail(key, "\"" + vf + "\" is no PCI address, or there twice; write one as in \"0000:01:10.0\"");
+        }
+    }
+}
+
+void check_direct(Config const& config, SourceMap const& source) {
+    constexpr std::size_t most_vfs = 64;
+    auto const& direct = config.direct;
+    one_of(source, "direct.steering", direct.steering, {"none", "bridge", "ixgbe"});
+    if (direct.steering == "none") {
+        return;
+    }
+    bool const bridge = direct.steering == "bridge";
+    std::string const example = bridge ? "vfs = [\"vf0\", \"vf1\"]" : "vfs = [\"0000:01:10.0\", \"0000:01:10.2\"]";
+    if (bridge) {
+        check_bridge(direct, source);
+    } else {
+        check_ixgbe(direct, source);
+    }
+    if (direct.vfs.empty() || direct.vfs.size() > most_vfs) {
+        source.fail("direct.vfs", "names " + std::to_string(direct.vfs.size()) + " VFs; write 1 to " +
+                                      std::to_string(most_vfs) + ", for example " + example);
+    }
     if (config.network.vlan != 0) {
-        source.fail("direct.steering", "\"bridge\" has no VLANs for VFs; remove network.vlan or write \"none\"");
+        source.fail("direct.steering",
+                    "\"" + direct.steering + "\" has no VLANs for VFs; remove network.vlan or write \"none\"");
     }
 }
 

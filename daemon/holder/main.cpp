@@ -13,6 +13,7 @@
 #include "daemon/holder/options.hpp"
 #include "drivers/hypervisor/xen/open_machine_addresses.hpp"
 #include "drivers/nic/eal.hpp"
+#include "drivers/nic/ixgbe_steering.hpp"
 #include "drivers/nic/port.hpp"
 #include "drivers/steering/bridge_steering.hpp"
 
@@ -27,9 +28,12 @@ Config read_config(Options const& options) {
     return load_config(options.config_path);
 }
 
-std::unique_ptr<Steering> make_steering(Config::Direct const& direct) {
+std::unique_ptr<Steering> make_steering(Config::Direct const& direct, PortDescription const& port) {
     if (direct.steering == "none") {
         return nullptr;
+    }
+    if (direct.steering == "ixgbe") {
+        return std::make_unique<IxgbeSteering>(IxgbeOptions{port.port_id, port.device, direct.vfs, direct.rate_mbps});
     }
     return std::make_unique<BridgeSteering>(BridgeOptions{direct.bridge, direct.server_port, direct.vfs});
 }
@@ -39,7 +43,9 @@ int hold(Options const& options, Config const& config) {
     Holder::block_signals();
     Eal const eal(config.port, config.data.threads, open_machine_addresses);
     Port port(config.port, config.data.threads, eal);
-    return Holder({options.config_path, options.log_level}, config, port, make_steering(config.direct)).run();
+    return Holder({options.config_path, options.log_level}, config, port,
+                  make_steering(config.direct, port.description()))
+        .run();
 }
 
 }  // namespace

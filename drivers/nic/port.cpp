@@ -21,6 +21,7 @@
 
 #include "drivers/nic/device.hpp"
 #include "drivers/nic/eal_log.hpp"
+#include "drivers/nic/interrupt_thread.hpp"
 #include "drivers/nic/pci_device.hpp"
 #include "drivers/nic/preflight.hpp"
 #include "drivers/nic/realtime_signals.hpp"
@@ -330,22 +331,42 @@ LinkState Port::link() const {
 }
 
 int Port::add_mac(std::array<std::uint8_t, 6> const& mac) {
-    if (mac == description_.mac) {
+    // One that it has already stays where it is: its guest may have a VF.
+    if (mac == description_.mac || added_.contains(mac)) {
         return 0;
     }
-    rte_ether_addr address = ether_address(mac);
-    int const error = rte_eth_dev_mac_addr_add(description_.port_id, &address, own_pool_);
+    int error = 0;
+    beside_vfs([&] {
+        rte_ether_addr address = ether_address(mac);
+        error = rte_eth_dev_mac_addr_add(description_.port_id, &address, own_pool_);
+    });
     if (error == -ENOTSUP || error == -ENOSPC) {
         return rte_eth_promiscuous_enable(description_.port_id);
+    }
+    if (error == 0) {
+        added_.insert(mac);
     }
     return error;
 }
 
 int Port::remove_mac(std::array<std::uint8_t, 6> const& mac) {
-    rte_ether_addr address = ether_address(mac);
-    int const error = rte_eth_dev_mac_addr_remove(description_.port_id, &address);
+    int error = 0;
+    beside_vfs([&] {
+        rte_ether_addr address = ether_address(mac);
+        error = rte_eth_dev_mac_addr_remove(description_.port_id, &address);
+    });
+    added_.erase(mac);
     // A promiscuous port stays so: others may depend on it, and it costs a check per frame only.
     return error == -ENOTSUP || error == -EADDRINUSE ? 0 : error;
+}
+
+// Steering changes the same table.
+void Port::beside_vfs(std::function<void()> const& change) const {
+    if (own_pool_ == 0) {
+        change();
+    } else {
+        in_interrupt_thread(change);
+    }
 }
 
 bool Port::promiscuous() const {

@@ -4,6 +4,8 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
+#include <set>
 
 #include "drivers/nic/eal.hpp"
 #include "drivers/nic/port_description.hpp"
@@ -48,11 +50,13 @@ class Port {
     void set_interface_mtu(PortOptions const& options);
     void start(PortOptions const& options);
     void come_before_vfs();
+    void beside_vfs(std::function<void()> const& change) const;
     void close() noexcept;
 
     Eal const& eal_;
     PortDescription description_;
     rte_mempool* pool_ = nullptr;
+    std::set<std::array<std::uint8_t, 6>> added_;
     std::uint32_t own_pool_ = 0;  // of the NIC's, beside those of its VFs
     std::string interface_;       // of the kernel, behind a software port; empty: none
     int link_changed_fd_ = -1;

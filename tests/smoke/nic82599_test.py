@@ -20,7 +20,10 @@ class NicLab(laboratory.Lab):
     """A lab whose server drives the model."""
 
     def __init__(self, build, vfs=0, **options):
-        super().__init__(build, config={"port": {"device": PF}}, **options)
+        config = {"port": {"device": PF}}
+        if vfs:
+            config["direct"] = {"steering": "ixgbe", "vfs": [f"0000:01:10.{2 * vf}" for vf in range(vfs)], "rate_mbps": 500}
+        super().__init__(build, config=config, **options)
         self._vfs = vfs
         self._programs = self.build / "tests/nic82599"
         self.nic_directory = self.directory / "nic"
@@ -160,6 +163,13 @@ class BesideIdleVfs(case.SmokeTest):
         connections_and_pings(self)
         download(self)
         no_faults(self)
+
+    def test_the_server_knows_its_vfs(self):
+        status = self.lab.ctl("status")["direct"]
+        self.assertEqual((status["steering"], status["vfs"], status["in_use"]), ("ixgbe", 2, 0))
+        vfs = self.eventually(lambda: (all(vf["present"] for vf in self.lab.ctl("vf")) and self.lab.ctl("vf")), "word of the VFs")
+        self.assertEqual([vf["interface"] for vf in vfs], ["0000:01:10.0", "0000:01:10.2"])
+        self.assertEqual({vf["link"] for vf in vfs}, {"down"})
 
 
 class OnTheModel(case.SmokeTest):

@@ -218,6 +218,17 @@ TEST(Parse, SteeringNeedsItsInterfaces) {
     EXPECT_THAT(refusal(with_minimum("vlan = 5\n[direct]\nsteering = \"bridge\"\n" + bridge + "vfs = [\"vf0\"]\n")),
                 HasSubstr("no VLANs"));
     EXPECT_THAT(refusal(with_minimum("[direct]\nsteering = \"sriov\"\n")), HasSubstr("\"none\", \"bridge\""));
+    auto const ixgbe = [](std::string const& lines) {
+        return refusal(with_minimum("[direct]\nsteering = \"ixgbe\"\n" + lines));
+    };
+    EXPECT_THAT(ixgbe("vfs = [\"0000:01:10.0\", \"0000:01:1f.7\"]\nrate_mbps = 100\n"), "accepted");
+    EXPECT_THAT(ixgbe(""), AllOf(HasSubstr("direct.vfs: names 0 VFs"), HasSubstr("0000:01:10.0")));
+    EXPECT_THAT(ixgbe("vfs = [\"0000:01:10.8\"]\n"), HasSubstr("direct.vfs[0]: \"0000:01:10.8\" is no PCI address"));
+    EXPECT_THAT(ixgbe("vfs = [\"vf0\"]\n"), HasSubstr("is no PCI address"));
+    EXPECT_THAT(ixgbe("vfs = [\"0000:01:10.0\", \"0000:01:10.0\"]\n"), HasSubstr("direct.vfs[1]"));
+    EXPECT_THAT(ixgbe("vfs = [\"0000:01:10.0\"]\nrate_mbps = 10001\n"), HasSubstr("direct.rate_mbps"));
+    EXPECT_THAT(refusal(with_minimum("vlan = 5\n[direct]\nsteering = \"ixgbe\"\nvfs = [\"0000:01:10.0\"]\n")),
+                HasSubstr("\"ixgbe\" has no VLANs"));
 }
 
 TEST(Parse, ZeroBytesInStringsAreRefused) {

@@ -96,6 +96,19 @@ TEST_F(Virtualization, VlanFilterAndInsertion) {
     EXPECT_EQ(laboratory.wire(), Frames{tagged(out, 77)});
 }
 
+// Why the server gives VFs no VLAN.
+TEST_F(Virtualization, AVfThatResetsItselfIsRidOfItsTag) {
+    ASSERT_EQ(rte_pmd_ixgbe_set_vf_vlan_insert(0, 1, 77), 0);
+    Frame const out = numbered_frame(peer_mac, vf_macs[1], 2);
+    EXPECT_TRUE(laboratory.send(2, out));
+    EXPECT_EQ(laboratory.wire(), Frames{tagged(out, 77)});
+    ASSERT_EQ(rte_eth_dev_stop(2), 0);
+    ASSERT_EQ(rte_eth_dev_start(2), 0);
+    ASSERT_TRUE(laboratory.link_comes(2));
+    EXPECT_TRUE(laboratory.send(2, out));
+    EXPECT_EQ(laboratory.wire(), Frames{out});
+}
+
 TEST_F(Virtualization, AVfChangesItsAddressThroughTheMailbox) {
     Mac const wanted{0x02, 0xAA, 0, 0, 0, 1};
     rte_ether_addr mac = address(wanted);

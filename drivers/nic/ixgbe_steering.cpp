@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "drivers/nic/ixgbe_steering.hpp"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <string_view>
+#include <utility>
+
+#include <rte_ethdev.h>
+extern "C" {
+#include <rte_pmd_ixgbe.h>  // has no extern "C" of its own
+}
+
+#include "drivers/nic/interrupt_thread.hpp"
+#include "drivers/nic/pci_device.hpp"
+#include "drivers/nic/vf_mailbox_policy.hpp"
+
+namespace librettos {
+
+namespace {
+
+constexpr std::uint16_t mailbox_words = 16;
+constexpr std::uint64_t all_queues = ~std::uint64_t{0};
+
+void require(int result, std::string const& what) {
+    if (result != 0)
+        throw SteeringError(what + ": " + std::strerror(-result), -result);
+}
+
+// PCI addresses, by number.
+std::vector<std::string> functions_of(std::string const& pf, unsigned count) {
+    std::vector<std::string> functions;
+    for (unsigned vf = 0; vf < count; ++vf) {
+        std::error_code error;
+        auto const link = pci_devices() / pf / ("virtfn" + std::to_string(vf));
+        functions.push_back(std::filesystem::read_symlink(link, error).filename().string());
+    }
+    return functions;
+}
+
+rte_ether_addr ether_address(VfMac const& mac) {
+    rte_ether_addr address;
+    std::copy(mac.begin(), mac.end(), std::begin(address.addr_bytes));
+    return address;
+}
+
+}  // namespace
+
+// As DPDK calls it, in its interrupt thread.
+struct IxgbeEvents {
+    static int message(std::uint16_t, rte_eth_event_type, void* self, void* event) {
+        auto* const asked = static_cast<rte_pmd_ixgbe_mb_event_param*>(event);
+        auto const* const words = static_cast<std::uint32_t const*>(asked->msg);
+        switch (static_cast<IxgbeSteering*>(self)->on_message(asked->vfid, {words, mailbox_words})) {
+            case MailboxVerdict::grant:
+                asked->retval = RTE_PMD_IXGBE_MB_EVENT_PROCEED;
+                break;
+            case MailboxVerdict::acknowledge:
+                asked->retval = RTE_PMD_IXGBE_MB_EVENT_NOOP_ACK;
+                break;
+            case MailboxVerdict::refuse:
+                asked->retval = RTE_PMD_IXGBE_MB_EVENT_NOOP_NACK;
+        }
+        return 0;
+    }
+    static int link(std::uint16_t, rte_eth_event_type, void* self, void*) {
+        return eventfd_write(static_cast<IxgbeSteering*>(self)->changes_fd_, 1);
+    }
+};
+
+IxgbeSteering::IxgbeSteering(IxgbeOptions options) : options_(std::move(options)) {
+    rte_eth_dev_info info{};
+    require(rte_eth_dev_info_get(options_.port_id, &info), options_.pf + " tells nothing about itself");
+    if (std::string_view(info.driver_name) != "net_ixgbe")
+        throw SteeringError(options_.pf + " is driven by " + info.driver_name + ", not by net_ixgbe", ENOTSUP);
+    if (info.max_vfs == 0)
+        throw SteeringError(
+            options_.pf + " has no VFs; make some before the server starts: echo 2 >" +
+                (pci_devices() / options_.pf / "sriov_numvfs").string() +
+                " (each takes its share of the NIC's 128 queues: 8 each up to 15 VFs, 4 up to 31, else 2)",
+            ENODEV);
+    std::uint16_t mtu = 0;
+    require(rte_eth_dev_get_mtu(options_.port_id, &mtu), options_.pf + " has no MTU");
+    most_frame_bytes_ = static_cast<std::uint16_t>(mtu + RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN);
+    for (auto const& name : functions_of(options_.pf, info.max_vfs))
+        vfs_.push_back({name, false, false, {}});
+    choose_vfs();
+    changes_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (changes_fd_ < 0)
+        throw SteeringError("an eventfd cannot be had", errno);
+    try {
+        in_interrupt_thread([this] { set_up(); });
+    } catch (...) {
+        close(changes_fd_);
+        throw;
+    }
+}
+
+void IxgbeSteering::choose_vfs() {
+    for (auto const& name : options_.vfs) {
+        auto const found = std::find_if(vfs_.begin(), vfs_.end(), [&](Vf const& vf) { return vf.name == name; });
+        if (found == vfs_.end())
+            throw SteeringError(name + " is no VF of " + options_.pf + "; see those there are with: ls -l " +
+                                    (pci_devices() / options_.pf).string() + "/virtfn*",
+                                ENODEV);
+        numbers_.push_back(static_cast<std::uint16_t>(found - vfs_.begin()));
+    }
+}
+
+void IxgbeSteering::set_up() {
+    require(rte_eth_promiscuous_enable(options_.port_id), options_.pf + " does not become promiscuous");
+    require(rte_pmd_ixgbe_set_all_queues_drop_en(options_.port_id, 1), "dropping for full queues");
+    for (std::uint16_t vf = 0; vf < vfs_.size(); ++vf) {
+        require(rte_pmd_ixgbe_set_vf_mac_anti_spoof(options_.port_id, vf, 1), "checking what VFs send");
+        enable(vf, false);
+    }
+    rte_eth_dev_callback_register(options_.port_id, RTE_ETH_EVENT_VF_MBOX, IxgbeEvents::message, this);
+    rte_eth_dev_callback_register(options_.port_id, RTE_ETH_EVENT_INTR_LSC, IxgbeEvents::link, this);
+}
+
+IxgbeSteering::~IxgbeSteering() {
+    in_interrupt_thread([this] {
+        rte_eth_dev_callback_unregister(options_.port_id, RTE_ETH_EVENT_VF_MBOX, IxgbeEvents::message, this);
+        rte_eth_dev_callback_unregister(options_.port_id, RTE_ETH_EVENT_INTR_LSC, IxgbeEvents::link, this);
+    });
+    close(changes_fd_);
+}
+
+// Of the NIC's VFs.
+std::uint16_t IxgbeSteering::number_of(std::uint16_t vf) const {
+    if (vf >= numbers_.size())
+        throw SteeringError("there is no VF " + std::to_string(vf) + ", only " + std::to_string(numbers_.size()),
+                            ENODEV);
+    return numbers_[vf];
+}
+
+std::vector<VfState> IxgbeSteering::vfs() {
+    eventfd_t none = 0;
+    eventfd_read(changes_fd_, &none);
+    rte_eth_link link{};
+    rte_eth_link_get_nowait(options_.port_id, &link);
+    bool const up = link.link_status == RTE_ETH_LINK_UP;
+    std::vector<VfState> states;
+    in_interrupt_thread([&] {
+        for (std::uint16_t const number : numbers_)
+            states.push_back({vfs_[number].name, true, up && vfs_[number].in_use});
+    });
+    return states;
+}
+
+void IxgbeSteering::enable(std::uint16_t number, bool on) const {
+    std::string const what = (on ? "letting go " : "stopping ") + vfs_[number].name;
+    require(rte_pmd_ixgbe_set_vf_rx(options_.port_id, number, on ? 1 : 0), what);
+    require(rte_pmd_ixgbe_set_vf_tx(options_.port_id, number, on ? 1 : 0), what);
+}
+
+void IxgbeSteering::give(std::uint16_t vf, VfSettings const& settings) {
+    std::uint16_t const number = number_of(vf);
+    if (settings.vlan != 0)
+        throw SteeringError("an 82599's VFs have no VLAN here: a VF that resets itself would be rid of it", ENOTSUP);
+    in_interrupt_thread([&] {
+        if (options_.rate_mbps != 0)
+            require(rte_pmd_ixgbe_set_vf_rate_limit(options_.port_id, number, options_.rate_mbps, all_queues),
+                    "limiting each queue of " + vfs_[number].name + " to " + std::to_string(options_.rate_mbps) +
+                        " Mb/s (is the link up, and are the limits of all VFs' queues together within its speed?)");
+        enable(number, true);
+        vfs_[number].given = true;
+        vfs_[number].mac = settings.mac;
+    });
+}
+
+void IxgbeSteering::steer(VfMac const& mac, std::uint16_t pool) {
+    in_interrupt_thread([&] {
+        rte_ether_addr address = ether_address(mac);
+        require(rte_eth_dev_mac_addr_remove(options_.port_id, &address), "taking an address out of the NIC's table");
+        pool_of_.erase(mac);
+        require(rte_eth_dev_mac_addr_add(options_.port_id, &address, pool),
+                "an address into the NIC's table, of 128 for all guests");
+        pool_of_[mac] = pool;
+    });
+}
+
+void IxgbeSteering::steer_to_vf(std::uint16_t vf, VfMac const& mac) {
+    steer(mac, number_of(vf));
+}
+
+void IxgbeSteering::steer_to_port(VfMac const& mac) {
+    steer(mac, static_cast<std::uint16_t>(vfs_.size()));
+}
+
+void IxgbeSteering::take(std::uint16_t vf) {
+    std::uint16_t const number = number_of(vf);
+    in_interrupt_thread([&] {
+        vfs_[number].given = vfs_[number].in_use = false;
+        enable(number, false);
+        for (auto steered = pool_of_.begin(); steered != pool_of_.end();) {
+            if (steered->second != number) {
+                ++steered;
+                continue;
+            }
+            rte_ether_addr address = ether_address(steered->first);
+            rte_eth_dev_mac_addr_remove(options_.port_id, &address);
+            steered = pool_of_.erase(steered);
+        }
+    });
+}
+
+std::uint64_t IxgbeSteering::refused() const {
+    std::uint64_t count = 0;
+    in_interrupt_thread([&] { count = refused_; });
+    return count;
+}
+
+// A VF's reset has been carried out when it is told here: its user is there, and its queues work.
+MailboxVerdict IxgbeSteering::on_message(std::uint16_t number, std::span<std::uint32_t const> message) {
+    if (number >= vfs_.size())
+        return MailboxVerdict::refuse;
+    Vf& vf = vfs_[number];
+    auto const verdict = judge_mailbox_message(message, {vf.given, vf.mac, most_frame_bytes_});
+    refused_ += verdict == MailboxVerdict::refuse ? 1 : 0;
+    if (!vf.given) {
+        rte_pmd_ixgbe_set_vf_rx(options_.port_id, number, 0);
+        rte_pmd_ixgbe_set_vf_tx(options_.port_id, number, 0);
+    } else if (!std::exchange(vf.in_use, true)) {
+        eventfd_write(changes_fd_, 1);
+    }
+    return verdict;
+}
+
+}  // namespace librettos

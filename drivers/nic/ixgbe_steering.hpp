@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Steering by an 82599 whose PF is DPDK's: an address is in the NIC's table for one pool, the port's or a VF's.
+//
+// Theory of operation. DPDK can add a pool to an address and take the address out of the table, not change its pool. In
+// two pools at once each frame would come twice; so an address leaves the table and comes back with the other pool. In
+// between, microseconds, frames from the wire for it go to the default pool, which is the port's, since the port is
+// promiscuous. Frames from another VF do not: what VFs send to an address that is in no table leaves through the wire.
+// One that is sent in that moment by a VF for a guest that is just being switched is lost.
+//
+// A VF keeps an address of its own, which is nobody's, and its guest's frames carry the guest's: its driver may set
+// that (the PF says yes and does nothing, vf_mailbox_policy.hpp), or not care. From its own address a VF may always
+// send.
+//
+// DPDK forgets what was set up for a VF when that resets itself, tags first. So VFs have no VLAN: their guests could
+// get rid of it.
+//
+// All is done in DPDK's interrupt thread (interrupt_thread.hpp).
+#pragma once
+
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "drivers/nic/vf_mailbox_policy.hpp"
+#include "drivers/steering/steering.hpp"
+
+namespace librettos {
+
+struct IxgbeOptions {
+    std::uint16_t port_id = 0;     // of the PF in DPDK, started
+    std::string pf;                // PCI address
+    std::vector<std::string> vfs;  // PCI addresses of those that guests may have; the others stay disabled
+    // That each queue of a VF may send; 0: no limit. All of them together fit the link.
+    std::uint32_t rate_mbps = 0;
+};
+
+class IxgbeSteering final : public Steering {
+  public:
+    // All VFs are free. The port becomes promiscuous, and frames for a VF's full queue are dropped from now on, as they
+    // would hold up everybody's. SteeringError: no 82599, or one without VFs.
+    explicit IxgbeSteering(IxgbeOptions options);
+    ~IxgbeSteering() override;
+    IxgbeSteering(IxgbeSteering const&) = delete;
+    IxgbeSteering& operator=(IxgbeSteering const&) = delete;
+
+    // A VF is always present; its link is up when the port's is and its user has brought it up since it was given.
+    // That it was brought down again the PF is not told.
+    std::vector<VfState> vfs() override;
+    int changes_fd() const override { return changes_fd_; }
+    void give(std::uint16_t vf, VfSettings const& settings) override;
+    void steer_to_vf(std::uint16_t vf, VfMac const& mac) override;
+    void steer_to_port(VfMac const& mac) override;
+    void take(std::uint16_t vf) override;
+
+    // What VFs asked for and did not get.
+    std::uint64_t refused() const;
+
+  private:
+    struct Vf {
+        std::string name;
+        bool given = false, in_use = false;
+        VfMac mac{};
+    };
+
+    void set_up();
+    void choose_vfs();
+    std::uint16_t number_of(std::uint16_t vf) const;
+    void steer(VfMac const& mac, std::uint16_t pool);
+    void enable(std::uint16_t number, bool on) const;
+    friend struct IxgbeEvents;
+    MailboxVerdict on_message(std::uint16_t vf, std::span<std::uint32_t const> message);
+
+    IxgbeOptions options_;
+    int changes_fd_ = -1;
+    std::uint16_t most_frame_bytes_ = 0;
+    std::vector<std::uint16_t> numbers_;      // of options_.vfs, as the NIC counts
+    std::vector<Vf> vfs_;                     // by number; touched by the interrupt thread alone, as all below
+    std::map<VfMac, std::uint16_t> pool_of_;  // addresses that were steered
+    std::uint64_t refused_ = 0;
+};
+
+}  // namespace librettos

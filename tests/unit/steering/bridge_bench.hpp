@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// A place for steering by a bridge: in a network namespace of this process, with a bridge for each test.
+#pragma once
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+
+#include "drivers/steering/bridge_steering.hpp"
+#include "tests/unit/steering/steering_bench.hpp"
+
+namespace librettos {
+
+constexpr std::uint16_t our_protocol = 0x88b5;  // for experiments
+
+inline int run(std::string const& command) {
+    return std::system((command + " >/dev/null 2>&1").c_str());
+}
+
+// Frames of our protocol, at one interface.
+class Wire final : public Endpoint {
+  public:
+    explicit Wire(std::string const& interface)
+        : fd_(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, htons(our_protocol))) {
+        sockaddr_ll address{};
+        address.sll_family = AF_PACKET;
+        address.sll_protocol = htons(our_protocol);
+        address.sll_ifindex = static_cast<int>(if_nametoindex(interface.c_str()));
+        EXPECT_EQ(bind(fd_, reinterpret_cast<sockaddr const*>(&address), sizeof address), 0)
+            << interface << ": " << strerror(errno);
+        int const ignore = 1;  // what it sends itself
+        setsockopt(fd_, SOL_PACKET, PACKET_IGNORE_OUTGOING, &ignore, sizeof ignore);
+        int const room_bytes = 64 << 20;  // for all that a test sends: this process may not run for long
+        setsockopt(fd_, SOL_SOCKET, SO_RCVBUFFORCE, &room_bytes, sizeof room_bytes);
+    }
+    ~Wire() override { close(fd_); }
+    Wire(Wire const&) = delete;
+    Wire& operator=(Wire const&) = delete;
+
+    void send(VfMac const& to, VfMac const& from, std::uint32_t number) override {
+        std::array<std::uint8_t, 60> frame{};
+        std::copy(to.begin(), to.end(), frame.begin());
+        std::copy(from.begin(), from.end(), frame.begin() + 6);
+        frame[12] = our_protocol >> 8;
+        frame[13] = our_protocol & 0xff;
+        std::memcpy(&frame[14], &number, sizeof number);
+        EXPECT_EQ(::send(fd_, frame.data(), frame.size(), 0), static_cast<ssize_t>(frame.size())) << strerror(errno);
+    }
+    // The bridge forwards within the sender's call.
+    Numbers received() override {
+        Numbers numbers;
+        std::array<std::uint8_t, 2048> frame{};
+        while (recv(fd_, frame.data(), frame.size(), 0) >= 18) {
+            std::uint32_t number = 0;
+            std::memcpy(&number, &frame[14], sizeof number);
+            numbers.push_back(number);
+        }
+        return numbers;
+    }
+
+  private:
+    int fd_;
+};
+
+class BridgeBench final : public SteeringBench {
+  public:
+    // Once for the process, before the first.
+    static bool enter_namespace() {
+        static bool const entered = unshare(CLONE_NEWNET | CLONE_NEWNS) == 0 &&
+                                    mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+                                    run("ip link set lo up") == 0;
+        return entered;
+    }
+    BridgeBench() {
+        if (run("ip link add br0 type bridge mcast_snooping 0 && ip link set br0 up && "
+                "ip link add wire0 type veth peer name wire0b && ip link add port0 type veth peer name port0b && "
+                "ip link set wire0b master br0 && ip link set port0b master br0 && "
+                "for i in wire0 wire0b port0 port0b; do ip link set $i up || exit; done") != 0)
+            throw std::runtime_error("no bridge can be made here");
+        steering_.emplace(BridgeOptions{"br0", "port0b", {"vf0", "vf1"}});
+        wire_.emplace("wire0");
+        port_.emplace("port0");
+    }
+    ~BridgeBench() override {
+        wire_.reset();
+        port_.reset();
+        steering_.reset();
+        run("for i in vf0b vf1b port0 wire0 br0; do ip link del $i; done; ip netns del " + elsewhere);
+    }
+    BridgeSteering& steering() override { return *steering_; }
+    Endpoint& wire() override { return *wire_; }
+    Endpoint& port() override { return *port_; }
+    std::unique_ptr<Endpoint> bring_up(std::uint16_t vf) override {
+        std::string const end = "vf" + std::to_string(vf);
+        EXPECT_EQ(run("ip link set " + end + " up"), 0);
+        return std::make_unique<Wire>(end);
+    }
+    // What a guest does with its VF.
+    void move_away(std::string const& vf) const {
+        EXPECT_EQ(run("ip netns add " + elsewhere + " && ip link set " + vf + " netns " + elsewhere + " && ip -n " +
+                      elsewhere + " link set " + vf + " up"),
+                  0);
+    }
+
+    std::string const elsewhere = "lr-steering-" + std::to_string(getpid());
+
+  private:
+    std::optional<BridgeSteering> steering_;
+    std::optional<Wire> wire_, port_;
+};
+
+}  // namespace librettos

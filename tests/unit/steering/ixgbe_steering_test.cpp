@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// What an 82599 has beyond the conformance suite: a mailbox that hostile guests write to, rates, VFs that must be
+// there.
+#include <gmock/gmock.h>
+
+#include "tests/unit/steering/ixgbe_bench.hpp"
+
+namespace librettos {
+
+std::unique_ptr<SteeringBench> make_steering_bench(std::string&) {
+    return std::make_unique<IxgbeBench>();
+}
+
+namespace {
+
+namespace reg = nic82599::reg;
+
+rte_ether_addr ether_address(VfMac const& mac) {
+    rte_ether_addr address;
+    std::copy(mac.begin(), mac.end(), address.addr_bytes);
+    return address;
+}
+
+class IxgbeSteeringTest : public testing::Test {
+  protected:
+    IxgbeBench bench;
+    IxgbeSteering& steering = bench.steering();
+};
+
+TEST_F(IxgbeSteeringTest, AVfThatSetsItsGuestsAddressIsNotSteeredToYet) {
+    steering.steer_to_port(guest);
+    steering.give(0, {guest});
+    auto const vf = bench.bring_up(0);
+    rte_ether_addr mac = ether_address(guest);
+    auto const refused = steering.refused();
+    ASSERT_EQ(rte_eth_dev_default_mac_addr_set(bench.port_of(0), &mac), 0);
+    EXPECT_EQ(steering.refused(), refused);
+    bench.wire().send(guest, peer, 1);
+    EXPECT_EQ(bench.port().received(), Numbers{1});
+    EXPECT_EQ(vf->received(), Numbers{});
+}
+
+TEST_F(IxgbeSteeringTest, AVfDoesNotGetAnothersAddress) {
+    steering.steer_to_port(other_guest);
+    steering.give(0, {guest});
+    auto const vf = bench.bring_up(0);
+    steering.steer_to_vf(0, guest);
+    rte_ether_addr mac = ether_address(other_guest);
+    auto const refused = steering.refused();
+    rte_eth_dev_default_mac_addr_set(bench.port_of(0), &mac);
+    EXPECT_EQ(steering.refused(), refused + 1);
+    mac = ether_address(server);
+    EXPECT_NE(rte_eth_dev_mac_addr_add(bench.port_of(0), &mac, 0), 0);
+    EXPECT_EQ(steering.refused(), refused + 2);
+    bench.wire().send(other_guest, peer, 1);
+    bench.wire().send(server, peer, 2);
+    bench.wire().send(guest, peer, 3);
+    EXPECT_EQ(bench.port().received(), (Numbers{1, 2}));
+    EXPECT_EQ(vf->received(), Numbers{3});
+}
+
+TEST_F(IxgbeSteeringTest, WhoKeepsATakenVfHasNothingOfIt) {
+    steering.give(0, {guest});
+    auto const vf = bench.bring_up(0);
+    steering.steer_to_vf(0, guest);
+    vf->send(peer, guest, 1);
+    EXPECT_EQ(bench.wire().received(), Numbers{1});
+    steering.take(0);
+    for (int resets = 0; resets < 2; ++resets) {
+        bench.wire().send(guest, peer, 2);
+        bench.wire().send(everyone, peer, 3);
+        vf->send(peer, guest, 4);
+        EXPECT_EQ(vf->received(), Numbers{});
+        EXPECT_EQ(bench.wire().received(), Numbers{});
+        EXPECT_EQ(bench.port().received(), (Numbers{2, 3}));
+        rte_eth_dev_stop(bench.port_of(0));
+        rte_eth_dev_start(bench.port_of(0));
+    }
+    EXPECT_FALSE(steering.vfs()[0].link_up);
+}
+
+// The server's frames, and those of all other VFs, do not wait for a guest that takes none.
+TEST_F(IxgbeSteeringTest, AFullVfHoldsUpNobody) {
+    steering.give(0, {guest});
+    auto const vf = bench.bring_up(0);
+    steering.steer_to_vf(0, guest);
+    for (std::uint32_t number = 0; number < 400; ++number)
+        bench.wire().send(guest, peer, number);
+    bench.wire().send(server, peer, 1000);
+    EXPECT_EQ(bench.port().received(), Numbers{1000});
+    EXPECT_GT(bench.nic().events().queue_full, 0u);
+}
+
+TEST_F(IxgbeSteeringTest, VlansAreRefused) {
+    try {
+        steering.give(0, {guest, 5});
+        FAIL();
+    } catch (SteeringError const& error) {
+        EXPECT_EQ(error.error, ENOTSUP);
+    }
+}
+
+TEST(IxgbeRates, AreSetPerQueueOfAVf) {
+    IxgbeBench bench(100);
+    nic82599::RegisterTrace trace;
+    bench.nic().set_trace(&trace);
+    bench.steering().give(1, {guest});
+    bench.nic().set_trace(nullptr);
+    // 7.7.2: a factor of 100 leaves 100 Mb/s of 10 Gb/s; 16 pools have 8 queues each.
+    constexpr std::uint32_t hundredth = reg::RTTBCNRC_RS_ENA | 100u << 14;
+    EXPECT_EQ(trace.missing(
+                  {{reg::RTTDQSEL, 8}, {reg::RTTBCNRC, hundredth}, {reg::RTTDQSEL, 15}, {reg::RTTBCNRC, hundredth}}),
+              "");
+}
+
+TEST(IxgbeRates, ThatAreTooMuchForTheLinkAreRefused) {
+    IxgbeBench bench(2000);
+    EXPECT_THROW(bench.steering().give(0, {guest}), SteeringError);
+    EXPECT_FALSE(bench.steering().vfs()[0].link_up);
+}
+
+TEST(IxgbeWithoutVfs, SaysHowToMakeThem) {
+    nic82599::Laboratory laboratory;
+    ASSERT_EQ(laboratory.start(0), 0);
+    try {
+        IxgbeSteering const steering({0, "0000:01:00.0", {"0000:01:10.0"}, 0});
+        FAIL();
+    } catch (SteeringError const& error) {
+        EXPECT_EQ(error.error, ENODEV);
+        EXPECT_THAT(error.what(), testing::HasSubstr("sriov_numvfs"));
+    }
+}
+
+}  // namespace
+}  // namespace librettos

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// What the conformance suite needs of a place with two VFs: numbered frames at the wire, at the server's port and at a
+// VF.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "drivers/steering/steering.hpp"
+
+namespace librettos {
+
+using Numbers = std::vector<std::uint32_t>;
+
+constexpr VfMac peer{2, 0, 0, 0, 0, 1}, guest{2, 0, 0, 0, 0, 7}, other_guest{2, 0, 0, 0, 0, 8},
+    server{2, 0, 0, 0, 0, 3}, everyone{0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+
+class Endpoint {
+  public:
+    virtual ~Endpoint() = default;
+    virtual void send(VfMac const& to, VfMac const& from, std::uint32_t number) = 0;
+    // Of what has come since the last call: frames are where they belong when send() returns.
+    virtual Numbers received() = 0;
+};
+
+class SteeringBench {
+  public:
+    virtual ~SteeringBench() = default;
+    virtual Steering& steering() = 0;
+    virtual Endpoint& wire() = 0;  // send() may be called by another thread
+    virtual Endpoint& port() = 0;
+    // What the VF's user does; the VF has been given.
+    virtual std::unique_ptr<Endpoint> bring_up(std::uint16_t vf) = 0;
+};
+
+// Defined by each implementation's test. nullptr: not on this machine, and why.
+std::unique_ptr<SteeringBench> make_steering_bench(std::string& why_not);
+
+}  // namespace librettos
