@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "guest-frontend/rump/interface_options.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <cstdlib>
+#include <sstream>
+#include <stdexcept>
+
+namespace librettos::guest {
+
+namespace {
+
+void set_mode(GuestOptions& options, std::string const& mode) {
+    if (mode != "shared" && mode != "dedicated") {
+        throw std::runtime_error("no such mode of a guest: '" + mode + "' (shared, dedicated)");
+    }
+    options.dedicated = mode == "dedicated";
+}
+
+void set_ring(GuestOptions& options, std::string const& bytes) {
+    char const* const end = bytes.data() + bytes.size();
+    auto const result = std::from_chars(bytes.data(), end, options.ring_bytes);
+    if (result.ec != std::errc{} || result.ptr != end) {
+        throw std::runtime_error("no size of a ring: '" + bytes + "' (65536 times a power of two)");
+    }
+}
+
+void set_option(GuestOptions& options, std::string const& part) {
+    std::size_t const equals = part.find('=');
+    std::string const name = part.substr(0, equals);
+    std::string const value = equals == std::string::npos ? "" : part.substr(equals + 1);
+    if (name == "name" && !value.empty()) {
+        options.name = value;
+    } else if (name == "mode") {
+        set_mode(options, value);
+    } else if (name == "ring") {
+        set_ring(options, value);
+    } else if (name == "socket" && !value.empty()) {
+        options.hypervisor_socket = value;
+    } else {
+        throw std::runtime_error("no such option of the interface: '" + part +
+                                 "' (name=NAME,mode=shared|dedicated,ring=BYTES,socket=PATH)");
+    }
+}
+
+bool is_number(std::string const& text) {
+    return std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isdigit(c) != 0; });
+}
+
+}  // namespace
+
+GuestOptions interface_options(std::string const& device) {
+    GuestOptions options;
+    options.name = std::string(program_invocation_short_name) + "-" + std::to_string(getpid());
+    if (char const* const name = std::getenv("LIBRETTOS_GUEST_NAME")) {
+        options.name = name;
+    }
+    if (char const* const mode = std::getenv("LIBRETTOS_GUEST_MODE")) {
+        set_mode(options, mode);
+    }
+    if (char const* const bytes = std::getenv("LIBRETTOS_RING_BYTES")) {
+        set_ring(options, bytes);
+    }
+    if (!is_number(device)) {
+        std::istringstream parts(device);
+        for (std::string part; std::getline(parts, part, ',');) {
+            set_option(options, part);
+        }
+    }
+    return options;
+}
+
+}  // namespace librettos::guest
