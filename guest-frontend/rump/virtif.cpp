@@ -15,6 +15,11 @@ using namespace librettos::guest;
 
 namespace {
 
+// A call, not an address: where this is preloaded, the kernel's half comes later.
+void deliver(virtif_sc* kernel_half, iovec* parts, std::size_t n) {
+    VIRTIF_KERNEL(deliverpkt)(kernel_half, parts, n);
+}
+
 // 0 or an errno of the host.
 int open_interface(char const* device, virtif_sc* kernel_half, std::uint8_t* address, virtif_user** user_half) {
     if (!current_guest().reserve()) {
@@ -22,7 +27,7 @@ int open_interface(char const* device, virtif_sc* kernel_half, std::uint8_t* add
         return EBUSY;
     }
     try {
-        auto opened = std::make_unique<virtif_user>(device, kernel_half, VIRTIF_KERNEL(deliverpkt));
+        auto opened = std::make_unique<virtif_user>(device, kernel_half, deliver);
         std::copy_n(opened->offer().mac, sizeof opened->offer().mac, address);
         *user_half = opened.release();
         return 0;
