@@ -48,6 +48,7 @@ struct alignas(64) InFlight {
     rte_mbuf* tx[send_room];
     std::uint16_t tx_slot[send_room];  // of the guest that sent it
     rte_mbuf* spare[spare_room];
+    rte_mbuf* building;                                 // a frame of several buffers that is not complete yet
     SpscQueue<Handoff, 256> handoff[max_data_threads];  // to each other thread
 };
 

@@ -149,6 +149,7 @@ std::string EngineProcess::reap() {
     }
     pid_ = -1;
     crashed_ = info.si_code != CLD_EXITED && info.si_status != SIGKILL && info.si_status != SIGTERM;
+    ended_in_order_ = info.si_code == CLD_EXITED && info.si_status == 0;
     if (info.si_code == CLD_EXITED) {
         return "exited with status " + std::to_string(info.si_status);
     }

@@ -37,10 +37,12 @@ class EngineProcess {
     std::string reap();
     // After reap(): it ended by a fault of its own.
     bool crashed() const { return crashed_; }
+    bool ended_in_order() const { return ended_in_order_; }
 
   private:
     pid_t pid_ = -1;
     bool crashed_ = false;
+    bool ended_in_order_ = false;
     int pidfd_ = -1;
     int socket_ = -1;
     std::chrono::steady_clock::time_point started_;

@@ -217,6 +217,7 @@ void Holder::vfs_spoke() {
 void Holder::engine_died() {
     milliseconds const lived = engine_->age();
     std::string const end = engine_->reap();
+    bool const in_order = engine_->ended_in_order();
     boot_.after_crash = engine_->crashed() || std::exchange(hung_, false);
     engine_death_ = {};
     engine_messages_ = {};
@@ -235,6 +236,11 @@ void Holder::engine_died() {
     if (!pool.usable) {
         spdlog::critical("the buffer pool cannot be used any more ({}): ending, to be started again", pool.reason);
         std::_Exit(EXIT_FAILURE);  // closing the port would put its buffers back, and spin
+    }
+    if (!in_order && !port_.description().survives_kills) {
+        spdlog::critical("{} cannot go on where a process was killed: ending, to be started again",
+                         port_.description().driver);
+        std::_Exit(EXIT_FAILURE);
     }
     realign_packet_rings(port_.description());
     bool const asked = std::exchange(replacing_, false);

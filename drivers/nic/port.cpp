@@ -70,6 +70,22 @@ bool mtu_is_the_interfaces(std::string const& driver) {
     return driver == "net_af_packet";
 }
 
+bool is_virtio_user(std::string const& driver) {
+    return driver == "net_virtio_user";
+}
+
+// A frame that a port merged is of use only with the size of its segments.
+bool says_what_it_merged(std::string const& driver) {
+    return is_virtio_user(driver);
+}
+
+bool takes_buffers_of_largest_frame(rte_eth_dev_info const& info, std::uint16_t mtu_bytes) {
+    constexpr unsigned largest_frame_bytes = 65536 + frame_overhead_bytes;
+    unsigned const room = data_room_bytes(mtu_bytes) - RTE_PKTMBUF_HEADROOM;
+    unsigned const most = info.tx_desc_lim.nb_seg_max;
+    return most == 0 || (largest_frame_bytes + room - 1) / room <= most;
+}
+
 std::string queue_advice(Device const& device, unsigned threads) {
     std::string const n = std::to_string(threads);
     if (device.driver == "net_af_packet") {
@@ -186,12 +202,15 @@ void Port::configure(PortOptions const& options, std::uint16_t queues) {
     constexpr std::uint64_t tx_wanted = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM |
                                         RTE_ETH_TX_OFFLOAD_UDP_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_TSO |
                                         RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
-    conf.rxmode.offloads = RTE_ETH_RX_OFFLOAD_CHECKSUM & info.rx_offload_capa;
+    std::uint64_t const rx_wanted =
+        RTE_ETH_RX_OFFLOAD_CHECKSUM | (says_what_it_merged(device.driver) ? RTE_ETH_RX_OFFLOAD_TCP_LRO : 0);
+    conf.rxmode.offloads = rx_wanted & info.rx_offload_capa;
     conf.txmode.offloads = tx_wanted & info.tx_offload_capa;
     conf.intr_conf.lsc = (*info.dev_flags & RTE_ETH_DEV_INTR_LSC) != 0 ? 1 : 0;
     own_pool_ = pool_beside_vfs(info);
     // Beside VFs DPDK's PF asks for the interrupts of queues that are VFs', and hears nothing of its own.
-    conf.intr_conf.rxq = device.pci && own_pool_ == 0 && eal_.has_queue_interrupts() ? 1 : 0;
+    bool const interrupts = device.pci && own_pool_ == 0 && eal_.has_queue_interrupts();
+    conf.intr_conf.rxq = interrupts || is_virtio_user(device.driver) ? 1 : 0;
     if (queues > 1 && info.flow_type_rss_offloads != 0 && info.hash_key_size <= rss_key_room) {
         conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
         conf.rx_adv_conf.rss_conf.rss_hf =
@@ -208,9 +227,12 @@ void Port::configure(PortOptions const& options, std::uint16_t queues) {
     description_.mtu_bytes = mtu;
     description_.tx_ip_checksum = tx_has(RTE_ETH_TX_OFFLOAD_IPV4_CKSUM);
     description_.tx_tcp_checksum = tx_has(RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM);
-    description_.tx_tso = tx_has(RTE_ETH_TX_OFFLOAD_TCP_TSO);
-    description_.tx_multi_segment = tx_has(RTE_ETH_TX_OFFLOAD_MULTI_SEGS);
-    description_.rx_checksum = conf.rxmode.offloads == RTE_ETH_RX_OFFLOAD_CHECKSUM;
+    description_.tx_tso =
+        tx_has(RTE_ETH_TX_OFFLOAD_TCP_TSO | RTE_ETH_TX_OFFLOAD_MULTI_SEGS) && takes_buffers_of_largest_frame(info, mtu);
+    constexpr std::uint64_t rx_checksums = RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
+    description_.rx_checksum = (conf.rxmode.offloads & rx_checksums) == rx_checksums;
+    description_.rx_lro = (conf.rxmode.offloads & RTE_ETH_RX_OFFLOAD_TCP_LRO) != 0;
+    description_.survives_kills = !is_virtio_user(device.driver);
     description_.rx_interrupt = conf.intr_conf.rxq != 0;
 }
 

@@ -63,8 +63,8 @@ Json ApiCommands::port_status() const {
     add(port.tx_ip_checksum, "tx_ip_checksum");
     add(port.tx_tcp_checksum, "tx_tcp_checksum");
     add(port.tx_tso, "tx_tso");
-    add(port.tx_multi_segment, "tx_multi_segment");
     add(port.rx_checksum, "rx_checksum");
+    add(port.rx_lro, "rx_lro");
     add(port.rx_interrupt, "rx_interrupt");
     return {{"device", port.device},
             {"driver", port.driver},

@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <system_error>
+#include <utility>
 
 namespace librettos {
 
@@ -98,6 +99,7 @@ void DataThread::adopt_in_flight() {
     }
     mine_.rx_end = 0;
     mine_.rx_first = 0;
+    rte_pktmbuf_free(std::exchange(mine_.building, nullptr));
     for (std::uint16_t from = 0; from < setup_.threads; ++from) {
         Handoff handoff;
         while (setup_.in_flight[from].handoff[setup_.index].pop(handoff)) {

@@ -33,6 +33,7 @@
 #include "daemon/engine/datapath/classify.hpp"
 #include "daemon/engine/datapath/fragment_store.hpp"
 #include "daemon/engine/datapath/guest_runtime.hpp"
+#include "daemon/engine/datapath/packet.hpp"
 #include "daemon/engine/datapath/spsc_queue.hpp"
 
 namespace librettos {
@@ -129,8 +130,15 @@ class DataThread {
     rte_mbuf* take_spare() noexcept;
     void give_back(rte_mbuf* buffer) noexcept;
     void queue_for_wire(rte_mbuf* buffer, Slot from) noexcept;
+    void tag(rte_mbuf* buffer) const noexcept;
     void append(rte_mbuf* buffer, Slot from) noexcept;
     void drop_when_stuck(bool moved) noexcept;
+
+    // large_frames.cpp
+    rte_mbuf* chain(std::span<std::uint8_t const> bytes) noexcept;
+    bool whole_to_wire(Guest const& from, Frame const& frame);
+    bool received_unfinished(rte_mbuf const& buffer, Frame& frame);
+    static bool describe_merged(Packet const& packet, std::uint16_t segment_bytes, Frame& frame);
 
     // guest_path.cpp
     bool from_guests();

@@ -5,6 +5,7 @@ add_library(librettos_datapath STATIC
   data_plane.cpp
   data_thread.cpp
   guest_path.cpp
+  large_frames.cpp
   publish.cpp
   mbuf_use.cpp
   wire_path.cpp)

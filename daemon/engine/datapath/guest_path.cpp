@@ -224,6 +224,9 @@ void DataThread::to_wire(Guest& from, rte_mbuf* buffer, Frame& frame) {
 }
 
 void DataThread::segments_to_wire(Guest& from, Frame const& frame) {
+    if (setup_.port->tx_tso && whole_to_wire(from, frame)) {
+        return;
+    }
     cut(from.slot, frame, [&](Segmenter const& segmenter, std::size_t i) {
         rte_mbuf* const buffer = take_spare();
         if (buffer == nullptr) {
@@ -268,7 +271,8 @@ void DataThread::to_guest(Slot slot, Frame& frame) {
 // Does for a guest what it did not agree to do itself: checksums, segmentation.
 void DataThread::to_queue(GuestQueue& queue, Frame& frame) {
     std::uint32_t const features = queue.features;
-    if ((frame.record.flags & gso_flags) != 0 && !takes_large(features, frame.record.flags)) {
+    bool const large = (frame.record.flags & gso_flags) != 0;
+    if (large && (!takes_large(features, frame.record.flags) || frame.length > queue.to_guest.max_frame())) {
         segments_to_queue(queue, frame);
         return;
     }

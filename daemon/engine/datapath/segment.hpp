@@ -20,7 +20,10 @@ class Segmenter {
     static std::optional<Segmenter> make(std::span<std::uint8_t const> frame, std::uint16_t gso_size);
 
     std::size_t count() const;  // at least 1: a frame without payload is one segment
+    std::size_t ip_at() const { return ip_at_; }
+    std::size_t tcp_at() const { return tcp_at_; }
     std::size_t header_bytes() const { return payload_at_; }
+    std::size_t packet_end() const { return end_; }      // what follows is padding
     std::size_t segment_bytes(std::size_t index) const;  // whole frame; index < count()
 
     // Writes segment `index` and returns its length; 0, and nothing is written, when `out` is too small.

@@ -23,6 +23,12 @@ void settle() noexcept {
     std::atomic_signal_fence(std::memory_order_seq_cst);
 }
 
+// Something of it is left to us: large_frames.cpp.
+bool is_unfinished(rte_mbuf const& buffer) {
+    return (buffer.ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_NONE ||
+           (buffer.ol_flags & RTE_MBUF_F_RX_LRO) != 0;
+}
+
 }  // namespace
 
 // ---- from the wire ----
@@ -91,7 +97,7 @@ void DataThread::judge_wire_burst(std::span<rte_mbuf* const> buffers) {
 
 // Whom a frame of the common kind is for; wire_slot: the complete rules decide.
 Slot DataThread::plain_frame_slot(rte_mbuf const& buffer) const {
-    if (buffer.nb_segs != 1) {
+    if (buffer.nb_segs != 1 || is_unfinished(buffer)) {
         return wire_slot;
     }
     return fast_path::from_wire(directory_, {rte_pktmbuf_mtod(&buffer, std::uint8_t const*), buffer.data_len},
@@ -106,11 +112,11 @@ DataThread::Frame DataThread::received(rte_mbuf& buffer) {
 }
 
 void DataThread::judge_by_all_rules(rte_mbuf& buffer) {
-    if (buffer.nb_segs != 1) {
+    Frame frame = received(buffer);
+    if ((buffer.nb_segs != 1 || is_unfinished(buffer)) && !received_unfinished(buffer, frame)) {
         counters_.add(wire_slot, Counter::drop_too_long);
         return;
     }
-    Frame frame = received(buffer);
     if (!hand_to_keeper(wire_slot, frame)) {
         judge_by_all_rules(frame);
     }
@@ -164,6 +170,12 @@ void DataThread::from_wire_to_guest(Slot slot, Frame& frame) {
     std::memcpy(kept.data(), frame.bytes, kept.size());
     std::memmove(frame.bytes + vlan_bytes, kept.data(), addresses);
     Frame out{frame.bytes + vlan_bytes, frame.length - vlan_bytes, frame.record};
+    if ((out.record.flags & LVIF_CSUM_PARTIAL) != 0) {
+        out.record.csum_start -= vlan_bytes;
+    }
+    if (out.record.gso_size != 0) {
+        out.record.header_length -= vlan_bytes;
+    }
     to_guest(slot, out);
     std::memcpy(frame.bytes, kept.data(), kept.size());
 }
@@ -238,6 +250,11 @@ void DataThread::give_back(rte_mbuf* buffer) noexcept {
 
 // Tags the guest's frame, which is then complete, and queues it. The caller has seen to send_space().
 void DataThread::queue_for_wire(rte_mbuf* buffer, Slot from) noexcept {
+    tag(buffer);
+    append(buffer, from);
+}
+
+void DataThread::tag(rte_mbuf* buffer) const noexcept {
     if (std::uint16_t const vlan = directory_.network().vlan; vlan != 0) {
         buffer->data_off = static_cast<std::uint16_t>(buffer->data_off - vlan_bytes);  // of the headroom
         buffer->data_len = static_cast<std::uint16_t>(buffer->data_len + vlan_bytes);
@@ -247,8 +264,10 @@ void DataThread::queue_for_wire(rte_mbuf* buffer, Slot from) noexcept {
         std::array<std::uint8_t, vlan_bytes> const tag{0x81, 0x00, static_cast<std::uint8_t>(vlan >> 8),
                                                        static_cast<std::uint8_t>(vlan)};
         std::memcpy(bytes + 2 * RTE_ETHER_ADDR_LEN, tag.data(), tag.size());
+        if ((buffer->ol_flags & RTE_MBUF_F_TX_TCP_SEG) != 0) {
+            buffer->l2_len += vlan_bytes;
+        }
     }
-    append(buffer, from);
 }
 
 void DataThread::append(rte_mbuf* buffer, Slot from) noexcept {

@@ -227,14 +227,21 @@ void World::arrive(Bytes const& frame, std::uint16_t queue) {
     rte_mbuf* const buffer = rte_pktmbuf_alloc(pool_);
     ASSERT_NE(buffer, nullptr);
     std::memcpy(rte_pktmbuf_append(buffer, static_cast<std::uint16_t>(frame.size())), frame.data(), frame.size());
+    arrive(buffer, queue);
+}
+
+void World::arrive(rte_mbuf* buffer, std::uint16_t queue) {
     ASSERT_EQ(rte_ring_enqueue(to_server_[queue], buffer), 0);
+}
+
+rte_mbuf* World::take_sent(std::uint16_t queue) {
+    void* object = nullptr;
+    return rte_ring_dequeue(from_server_[queue], &object) == 0 ? static_cast<rte_mbuf*>(object) : nullptr;
 }
 
 std::vector<Bytes> World::sent(std::uint16_t queue) {
     std::vector<Bytes> frames;
-    void* object = nullptr;
-    while (rte_ring_dequeue(from_server_[queue], &object) == 0) {
-        auto* const buffer = static_cast<rte_mbuf*>(object);
+    while (rte_mbuf* const buffer = take_sent(queue)) {
         auto const* const bytes = rte_pktmbuf_mtod(buffer, std::uint8_t const*);
         frames.emplace_back(bytes, bytes + buffer->pkt_len);
         rte_pktmbuf_free(buffer);

@@ -100,6 +100,8 @@ class World : public testing::Environment {
     NetworkIdentity network() const;
     void own(std::uint16_t domain, std::uint16_t port);  // TCP and UDP
     void arrive(Bytes const& frame, std::uint16_t queue = 0);
+    void arrive(rte_mbuf* buffer, std::uint16_t queue = 0);
+    rte_mbuf* take_sent(std::uint16_t queue = 0);  // nullptr: nothing was sent
     std::vector<Bytes> sent(std::uint16_t queue = 0);
     std::uint32_t buffers_in_use() const;  // besides the spare ones of the data threads
     void reset();                          // ports, statistics, buffers in flight: as new
