@@ -47,6 +47,7 @@ class XenTest(unittest.TestCase):
 
     hypervisor = "stock"
     programs = ()
+    measures = False  # figures, for a quiet machine: runs only when it is named
     qemu_options = ()
     memory_mib = 4096
     lab = None  # set by run.py

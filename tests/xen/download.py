@@ -7,6 +7,7 @@ FILE_BYTES = 3_000_000
 NGINX = """
 mkdir -p /www /var/log/nginx /var/lib/nginx
 head -c %d /dev/urandom >/www/file
+head -c 100000 /www/file >/www/small
 echo "nginx in $(hostname)" >/www/index.html
 cat >/tmp/nginx.conf <<'END'
 daemon off; worker_processes 1; user root; pid /tmp/nginx.pid; error_log stderr;

@@ -17,7 +17,7 @@ import time
 import case
 import hypercalls
 from domu import DomU
-from netserver import SHARED4, NetServer
+from netserver import SHARED4, VHOST_PORT, NetServer
 
 ROUNDS = 5
 BULK_S = 4
@@ -60,11 +60,12 @@ class BesideNetback(case.XenTest):
     """The same programs in two domUs of the same size."""
 
     programs = ("librettos-netserver", "librettosctl", "librettos-guest")
+    measures = True
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.server = NetServer.start_for(cls)
+        cls.server = NetServer.start_for(cls, VHOST_PORT)
         cls.machine.run(MAKE_BRIDGE)
         cls.addClassCleanup(cls.machine.run, "ip netns del bridged; ip link del br0")
         ours, theirs = DomU(cls.machine, "lr-measured", memory_mib=384), DomU(cls.machine, "bridged", memory_mib=384, settings=['vif = ["bridge=br0"]'])

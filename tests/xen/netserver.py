@@ -20,10 +20,25 @@ ip -n wire link set wire0 up
 ip link set port0 up
 """
 
+# The server's port on a bridge of the host's kernel, which hands it large frames whole.
+MAKE_VHOST_PORT = """
+modprobe vhost_net
+ip link add wirebr type bridge
+sysctl -qw net.ipv6.conf.wirebr.disable_ipv6=1
+ip tuntap add vhost0 mode tap
+sysctl -qw net.ipv6.conf.vhost0.disable_ipv6=1
+ip link set wirebr up
+ethtool -K port0 tx off tso off gso off gro on >/dev/null
+for port in port0 vhost0; do ip link set $port master wirebr up; done
+"""
+
+PACKET_PORT = "net_af_packet0,iface=port0"
+VHOST_PORT = "net_virtio_user0,path=/dev/vhost-net,iface=vhost0,queue_size=1024"
+
 CONFIGURATION = f"""
 hypervisor = "xen"
 [port]
-device = "net_af_packet0,iface=port0"
+device = "%s"
 memory_mib = 128
 buffers = 8192
 [network]
@@ -34,6 +49,8 @@ ipv4 = ["{DEDICATED4}"]
 [attach]
 names = ["lr-*"]
 dedicated = ["lr-own*"]
+[limits]
+ring_bytes = 8388608
 [paths]
 api_socket = "/run/librettos/control.sock"
 stats = "/run/librettos/stats"
@@ -43,21 +60,24 @@ stats = "/run/librettos/stats"
 class NetServer:
     """Started in dom0. One per machine."""
 
-    def __init__(self, machine):
-        self.machine, self._step = machine, None
+    def __init__(self, machine, port=PACKET_PORT):
+        self.machine, self._port, self._step = machine, port, None
 
     @classmethod
-    def start_for(cls, group):
+    def start_for(cls, group, port=PACKET_PORT):
         """One with its wire, running, that ends with the group of tests."""
-        server = cls(group.machine)
+        server = cls(group.machine, port)
         server.make_wire()
         group.addClassCleanup(server.clean_up)
         server.start()
         return server
 
     def make_wire(self):
-        self.machine.run(MAKE_WIRE)
-        self.machine.put("netserver.toml", CONFIGURATION)
+        self.machine.run(MAKE_WIRE + (MAKE_VHOST_PORT if self._port == VHOST_PORT else ""))
+        configuration = CONFIGURATION % self._port
+        if self._port == VHOST_PORT:  # the driver gives its MAC to the interface: the bridge would keep what is for us
+            configuration = configuration.replace("[network]", '[network]\nmac = "02:4c:52:00:00:01"')
+        self.machine.put("netserver.toml", configuration)
 
     def start(self):
         """Until it answers."""
@@ -85,7 +105,7 @@ class NetServer:
         if self._step is not None and self._step.status is None:
             self.machine.run("kill $(cat /run/holder.pid)")
             self._step.wait(60)
-        self.machine.run("ip netns del wire")
+        self.machine.run("ip netns del wire; ip link del wirebr 2>/dev/null; ip link del vhost0 2>/dev/null; true")
 
     def log(self):
         return self._step.output if self._step else ""

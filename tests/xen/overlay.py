@@ -16,12 +16,13 @@ PROGRAMS = {
     "librettos-hypervisord": "drivers/hypervisor/local",
     "librettos-guest": "guest-frontend/linux",
     "smoke_echo": "tests/smoke",
+    "hostile_domu": "tests/xen/hostile",
     "portmap_call": "tests/xen/portmap",
     "portmap_hypercall_conformance": "tests/xen/portmap",
 }
 # DPDK loads every driver of its folder at start: only those that the lab uses.
-DRIVERS = ("bus_vdev", "bus_pci", "mempool_ring", "mempool_stack", "net_af_packet", "net_tap", "net_e1000")
-IN_DOMU = ("librettos-guest", "smoke_echo", "portmap_call")
+DRIVERS = ("bus_vdev", "bus_pci", "mempool_ring", "mempool_stack", "net_af_packet", "net_tap", "net_virtio", "net_e1000")
+IN_DOMU = ("librettos-guest", "smoke_echo", "portmap_call", "hostile_domu")
 
 
 def built(build, names=tuple(PROGRAMS)):

@@ -32,7 +32,7 @@ echo {NIC} >/sys/bus/pci/drivers_probe
 class PciServer(NetServer):
     def make_wire(self):
         self.machine.run(MAKE_WIRE)
-        self.machine.put("netserver.toml", CONFIGURATION.replace("net_af_packet0,iface=port0", NIC))
+        self.machine.put("netserver.toml", CONFIGURATION % NIC)
 
     def checks(self):
         """{name: what `doctor` says}."""

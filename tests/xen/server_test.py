@@ -4,6 +4,7 @@
 import re
 
 import case
+import hostile_guest
 from domu import DomU, pvh_obstacle
 from download import NGINX, Downloads
 from netserver import SHARED4, NetServer
@@ -156,35 +157,17 @@ class SharedAddress(Downloads):
         self.assertEqual(self.server.on_the_wire(f"curl -sS --fail http://{SHARED4}/"), "nginx in lr-web\n")
         step.wait(120)  # cut off, or not: the peer may have had all of it in its buffers
 
-    def test_store_garbage(self):
-        """A guest with rights of its own over its directory writes what it likes; others do not notice."""
-        generation = self.server.status()["engine_generation"]
-        hostile = self.add_guest("lr-hostile", "pv", "true")
-        self.eventually(lambda: self.server.guest("lr-hostile"), "its device")
-        hostile.run("""
-            device=device/lvif/$(xenstore-list device/lvif | head -n 1)
-            say() { xenstore-write $device/$1 "$2"; }
-            offer() { say queues 1; say ring-bytes 65536; say queue-0/event 9; say control-event 8
-                for ring in control-to-server control-to-guest queue-0/tx-ring queue-0/rx-ring; do say $ring $1; done; say state 3; sleep 0.2; say state 1; }
-            for value in 4294967296 -1 "" 0x10 99999999999999999999 ' 1' '1 ' 1e3 ../../0; do
-                for key in queues ring-bytes control-to-server control-event queue-0/tx-ring queue-0/event state; do say $key "$value"; done
-                say state 3
-                for state in 1 2 4 5 6 7 77; do say state $state; done
-            done
-            for grant in 0 1 8 500 65535 4294967295; do offer $grant; done
-            for i in $(seq 300); do say state $((i % 7)); done""", timeout_s=180)
-        self.assertEqual(self.server.on_the_wire(f"curl -sS --fail http://{SHARED4}/"), "nginx in lr-web\n")
-        self.assertNotEqual(self.server.guest("lr-hostile")["state"], "connected")
-        self.assertEqual(self.server.status()["engine_generation"], generation)
 
-
-class OnStockXen(SharedAddress, case.XenTest):
+class OnStockXen(SharedAddress, hostile_guest.HostileGuest, case.XenTest):
     """The server is the portmap's authority."""
 
     hypervisor, authority = "stock", "server"
+    attacks = [hostile_guest.PORTMAP, hostile_guest.GRANTS, hostile_guest.RINGS, hostile_guest.CONTROL, hostile_guest.FRAMES,
+               hostile_guest.STORE]
 
 
-class OnPatchedXen(SharedAddress, case.XenTest):
+class OnPatchedXen(SharedAddress, hostile_guest.HostileGuest, case.XenTest):
     """The hypervisor is."""
 
     hypervisor, authority = "patched", "hypervisor"
+    attacks = [hostile_guest.PORTMAP, hostile_guest.GRANTS]
