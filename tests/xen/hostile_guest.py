@@ -33,7 +33,7 @@ XEN_ATTACKS = {
     "grants-wrong": (both(refused_each, facts(attempts=12)), False),
     "pages-wrong": (both(refused_each, facts(attempts=8)), False),
     "directories-wrong": (both(refused_each, facts(attempts=14)), False),
-    "one-page": (facts(reason="", mapped=True), False),
+    "one-page": (facts(mapped=False, end=lambda text: "Invalid argu" in text), False),  # Xen bounds how often one grant is mapped
     "grants-ended": (both(connected(), facts(unshare=0, tx=0)), False),
     "events-wrong": (both(refused_each, facts(attempts=20)), False),
     "events-closed": (connected(), False),
