@@ -159,8 +159,10 @@ void QueuePump::watch(std::array<pollfd, 4>& watched) {
 QueuePump::Next QueuePump::turn() {
     lvif_rx_wake(device_, queue_);
     bool const more_of_vf = vf_ != nullptr && vf_->lets_in() && vf_to_tap();
-    bool const more_of_ring = ring_to_tap();
-    if (!more_of_ring) {
+    // On the way back to the rings what they have is younger than what the VF has.
+    bool const ring_waits = more_of_vf && send_by_ != SendBy::vf;
+    bool const more_of_ring = !ring_waits && ring_to_tap();
+    if (!ring_waits && !more_of_ring) {
         ring_was_empty_.store(true, std::memory_order_release);
     }
     bool const more_of_tap = connected_ && send();

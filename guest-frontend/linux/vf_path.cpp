@@ -14,11 +14,10 @@ namespace librettos::guest {
 
 namespace {
 
-constexpr auto order_patience = std::chrono::milliseconds(20);
-constexpr auto sending_patience = std::chrono::milliseconds(5);
+constexpr auto order_patience = std::chrono::milliseconds(200);
 constexpr auto attention_span = std::chrono::microseconds(500);  // until the caller is told to come again
 constexpr auto look_for_it = std::chrono::milliseconds(1500);    // it may be on its way to this domain
-constexpr int quiet_ms = 3;                                      // then nothing more is on its way
+constexpr int quiet_ms = 20;                                     // then nothing more is on its way
 constexpr auto look_every = std::chrono::milliseconds(20);
 
 // The exceptions that come from looking for and taking a VF, as liblvif wants errors.
@@ -108,7 +107,7 @@ int VfPath::begin() {
         pump_.watch_rings_empty();
     }
     while (!rings_are_idle()) {
-        if (Clock::now() >= change_began_ + order_patience) {
+        if (!lvif_server_alive(device_) || Clock::now() >= change_began_ + order_patience) {
             spdlog::warn("the server leaves frames in the rings: what is sent through the VF now may overtake them");
             break;
         }
@@ -130,7 +129,7 @@ void VfPath::end() {
     if (sending_ == Sending::vf) {
         change_began_ = Clock::now();
         pump_.send_by(SendBy::nothing);
-        while (!lost_ && !lane_->sent_all() && Clock::now() < change_began_ + sending_patience) {
+        while (!lost_ && !lane_->sent_all() && Clock::now() < change_began_ + order_patience) {
             sched_yield();
         }
     }
@@ -192,7 +191,7 @@ bool VfPath::look_after() {
     if (lane_ == nullptr) {
         return false;
     }
-    if (let_in_at_ && Clock::now() >= *let_in_at_) {
+    if (let_in_at_ && (Clock::now() >= *let_in_at_ || !lvif_server_alive(device_))) {
         lane_->let_in();
         let_in_at_.reset();
         pump_.use_vf(lane_.get());  // wakes it

@@ -11,8 +11,7 @@
 //              now on what the VF has comes before what the rings have
 //     close()  what the VF still has is delivered, and it is given back
 //
-// Nothing waits for long for another: after 20 ms order is given up, not frames. So a server that dies between steering
-// and SWITCH_COMMIT delays the guest by that at most.
+// Nothing waits for long for another: after 200 ms, or when the server dies, order is given up, not frames.
 //
 // Why the frames go through this process, and not from interface to interface in the kernel (tc's mirred, or a BPF
 // redirect): a change of filters takes effect between two frames of the kernel's choice, while frames sent before are

@@ -24,8 +24,10 @@
 enum {
     payload_bytes = 64,
     burst = 64,
+    most_at_once = 256,
     slot_ns = 200000,
     most_numbers = 1 << 27,
+    most_events = 10000,
     silence_ms = 300,
     buffer_bytes = 64 << 20
 };
@@ -91,22 +93,54 @@ struct account {
     uint32_t next;
     unsigned char* seen; /* one bit per number */
     FILE* times;
+    struct event {
+        char const* what;
+        uint64_t at_ns;
+        uint32_t first, count;
+    } * events;
+    unsigned event_count;
 };
+
+static void note(struct account* account, char const* what, uint64_t at_ns, uint32_t first, uint32_t count) {
+    if (account->event_count < most_events)
+        account->events[account->event_count++] = (struct event){what, at_ns, first, count};
+}
 
 static void take(struct account* account, uint32_t number, uint64_t at_ns) {
     unsigned char* const byte = &account->seen[number % most_numbers / 8];
     unsigned char const bit = (unsigned char)(1u << number % 8);
 
-    if (*byte & bit)
+    if (*byte & bit) {
         account->doubled++;
-    else
+        note(account, "doubled", at_ns, number, 1);
+    } else {
         account->received++;
-    if (!(*byte & bit) && number < account->next)
-        account->reordered++;
+        if (number < account->next) {
+            account->reordered++;
+            note(account, "reordered", at_ns, number, 1);
+        } else if (number > account->next) {
+            note(account, "lost", at_ns, account->next, number - account->next);
+        }
+    }
     *byte |= bit;
     if (number >= account->next)
         account->next = number + 1;
     fwrite(&at_ns, sizeof(at_ns), 1, account->times);
+}
+
+/* What was missed and came later is not lost. */
+static void print_events(struct account const* account) {
+    printf(", \"events\": [");
+    for (unsigned i = 0, printed = 0; i < account->event_count; i++) {
+        struct event const* const event = &account->events[i];
+        uint32_t count = event->count;
+
+        for (uint32_t n = event->first; strcmp(event->what, "lost") == 0 && n != event->first + event->count; n++)
+            count -= account->seen[n % most_numbers / 8] >> n % 8 & 1u;
+        if (count > 0)
+            printf("%s[\"%s\", %llu, %u]", printed++ ? ", " : "", event->what, (unsigned long long)event->at_ns, count);
+    }
+    printf("]}\n");
 }
 
 static void take_ancillary(struct msghdr* message, struct account* account, uint64_t* at_ns) {
@@ -154,11 +188,14 @@ static void receive_burst(int in, struct account* account) {
 
 static int receive_numbers(char const* port, char const* file) {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
-    struct account account = {.seen = calloc(most_numbers / 8, 1), .times = fopen(file, "wb")};
+    struct account account = {.seen = calloc(most_numbers / 8, 1),
+                              .times = fopen(file, "wb"),
+                              .events = calloc(most_events, sizeof(*account.events))};
     int const in = open_socket(), on = 1, bytes = buffer_bytes;
     struct pollfd readable = {.fd = in, .events = POLLIN};
 
-    if (account.seen == NULL || account.times == NULL || bind(in, (struct sockaddr*)&at, sizeof(at)) < 0)
+    if (account.seen == NULL || account.times == NULL || account.events == NULL ||
+        bind(in, (struct sockaddr*)&at, sizeof(at)) < 0)
         fail("smoke_numbers: receive");
     setsockopt(in, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on));
     setsockopt(in, SOL_SOCKET, SO_RXQ_OVFL, &on, sizeof(on));
@@ -174,9 +211,10 @@ static int receive_numbers(char const* port, char const* file) {
             break;
     }
     fclose(account.times);
-    printf("{\"received\": %llu, \"doubled\": %llu, \"reordered\": %llu, \"overrun\": %llu}\n",
+    printf("{\"received\": %llu, \"doubled\": %llu, \"reordered\": %llu, \"overrun\": %llu",
            (unsigned long long)account.received, (unsigned long long)account.doubled,
            (unsigned long long)account.reordered, (unsigned long long)account.overrun);
+    print_events(&account);
     return 0;
 }
 

@@ -169,6 +169,9 @@ int lvif_tx_frame(lvif_device* device, uint16_t queue, void const* frame, uint32
     }
     return result;
 }
+bool lvif_server_alive(lvif_device const* device) {
+    return device->alive();
+}
 bool lvif_tx_idle(lvif_device* device, uint16_t) {
     return device->waiting() == 0;
 }

@@ -39,6 +39,8 @@ struct lvif_device {
     std::size_t waiting();              // frames that take() has at once
     void set_room(std::size_t frames);  // for the guest's frames
     void break_ring();
+    void die() { alive_.store(false); }  // the server; nothing else changes
+    bool alive() const { return alive_.load(); }
     bool asleep();          // the guest waits for its event
     bool waits_for_room();  // the guest waits for room
     int publishes() const { return publishes_.load(); }
@@ -73,6 +75,7 @@ struct lvif_device {
     bool sleeps_ = false;
     bool waits_ = false;
     std::atomic<int> publishes_ = 0;
+    std::atomic<bool> alive_ = true;
     std::atomic<bool> forbidden_ = false;
     std::atomic<int> trespasses_ = 0;
 };
