@@ -2,6 +2,8 @@
 #include "drivers/steering/bridge_steering.hpp"
 
 #include <cerrno>
+#include <chrono>
+#include <thread>
 #include <utility>
 
 namespace librettos {
@@ -10,6 +12,10 @@ namespace {
 
 // Of a VF that is nobody's: locally administered, and of no guest.
 constexpr VfMac nobodys{0x02, 0x4c, 0x52, 0xff, 0xff, 0xff};
+
+// Of a port whose other end has just come up: the kernel does it in a work queue, when it has time.
+constexpr auto activation = std::chrono::milliseconds(1000);
+constexpr auto activation_step = std::chrono::microseconds(200);
 
 }  // namespace
 
@@ -80,7 +86,14 @@ void BridgeSteering::give(std::uint16_t vf, VfSettings const& settings) {
 }
 
 void BridgeSteering::steer_to_vf(std::uint16_t vf, VfMac const& mac) {
-    netlink_.add_forwarding(require_port(vf).index, mac);
+    auto port = require_port(vf);
+    // Until then the bridge and the pair drop without a word what is sent there.
+    for (auto waited = std::chrono::microseconds(0); port.carrier && !port.operational && waited < activation;
+         waited += activation_step) {
+        std::this_thread::sleep_for(activation_step);
+        port = require_port(vf);
+    }
+    netlink_.add_forwarding(port.index, mac);
 }
 
 void BridgeSteering::steer_to_port(VfMac const& mac) {

@@ -23,6 +23,8 @@
 namespace librettos {
 namespace {
 
+constexpr std::uint8_t oper_up = 6;  // IF_OPER_UP of linux/if.h, which cannot be included beside net/if.h
+
 template <typename Object, void (*put)(Object*)>
 struct Put {
     void operator()(Object* object) const { put(object); }
@@ -125,6 +127,7 @@ std::optional<LinkFacts> RouteNetlink::find(std::string const& name) {
         facts.peer = rtnl_link_get_link(link.get());
     facts.up = (rtnl_link_get_flags(link.get()) & IFF_UP) != 0;
     facts.carrier = rtnl_link_get_carrier(link.get()) != 0;
+    facts.operational = rtnl_link_get_operstate(link.get()) == oper_up;
     if (auto* const address = rtnl_link_get_addr(link.get());
         address != nullptr && nl_addr_get_len(address) == facts.mac.size())
         std::copy_n(static_cast<std::uint8_t const*>(nl_addr_get_binary_addr(address)), facts.mac.size(),

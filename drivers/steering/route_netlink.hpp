@@ -17,6 +17,7 @@ struct LinkFacts {
     int peer = 0;     // of a veth whose other end is in this namespace; else 0
     bool up = false;  // IFF_UP
     bool carrier = false;
+    bool operational = false;  // the kernel has taken the carrier into account: frames are sent
     VfMac mac{};
 };
 
