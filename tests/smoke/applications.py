@@ -69,7 +69,7 @@ class Download:
         self._curl = subprocess.Popen(
             [*command, url], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.received, self._bytes_per_s = 0, bytes_per_s
-        self.arrivals = [time.monotonic()]
+        self.arrivals, self.sizes = [time.monotonic()], [0]
         self._digest = hashlib.sha256()
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
@@ -78,6 +78,7 @@ class Download:
         descriptor = self._curl.stdout.fileno()
         while block := os.read(descriptor, 1 << 16):
             self.arrivals.append(time.monotonic())
+            self.sizes.append(len(block))
             if self._bytes_per_s:
                 time.sleep(len(block) / self._bytes_per_s)
             self.received += len(block)

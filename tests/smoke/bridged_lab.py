@@ -19,6 +19,11 @@ class BridgedLab(laboratory.Lab):
         direct = {"direct": {"steering": "bridge", "bridge": "br0", "server_port": "port0b", "vfs": self.vfs}}
         super().__init__(build, config={**direct, **(config or {})}, **options)
 
+    @property
+    def guest_prefix(self):
+        """Where the VFs are. Not ip netns exec: names of namespaces that are made inside it are not seen outside."""
+        return ("nsenter", f"--net=/run/netns/{self.server}")
+
     def _make_network(self):
         super()._make_network()
         # The server's host is no part of the network: what it would say by itself is not wanted there.

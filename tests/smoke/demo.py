@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""`make demo`: nginx and redis in two guests on one IP address, a third with its own, and a server that is killed."""
+"""`make demo`: nginx and redis in two guests on one IP address, others with their own, a server that is killed, a guest that moves
+to a VF and back."""
 
 import argparse
 import json
@@ -11,7 +12,9 @@ import sys
 import time
 
 import applications
+import demo_switch
 import lab
+from bridged_lab import BridgedLab
 from lab import DEDICATED4, SHARED4, WIRE4
 
 DOWNLOAD_BYTES = 150_000_000
@@ -57,8 +60,8 @@ class Screen:
 class Demo:
     """The steps in order; each one adds what held to the results."""
 
-    def __init__(self, build):
-        self.lab = lab.Lab(build)
+    def __init__(self, build, svg):
+        self.lab, self.svg = BridgedLab(build, vfs=["vf0"], port_arguments=",framecnt=4096"), svg
         self.screen = Screen()
         self.results = []
         self.sha256 = ""
@@ -196,6 +199,9 @@ class Demo:
         self.result("guests afterwards", alive == "hello" and connected == 3, connected, "guests",
                     "all three guests are still connected, and were never restarted")
 
+    def switch(self):
+        demo_switch.run(self, self.sha256, self.svg)
+
     def run(self):
         self.screen.title("librettos-netserver: many guests, one IP address")
         try:
@@ -211,6 +217,8 @@ class Demo:
                           ["download over kill -9 of the engine"])
                 self.step("8  kill -9 of the whole server, in the middle of a download", self.everything_killed,
                           ["download over kill -9 of everything", "guests afterwards"])
+                self.step("9  A busy guest moves to a VF and back, ten times", self.switch,
+                          ["datagrams over the switches", "download over the switches", "pause of a switch"])
         finally:
             self.lab.close()
         return self.results
@@ -232,11 +240,13 @@ def main():
     parser.add_argument("--build", type=pathlib.Path, default=root / "build/release", help="build folder (build/release)")
     parser.add_argument("--json", type=pathlib.Path, default=root / "build/demo.json",
                         help="where the results go (build/demo.json)")
+    parser.add_argument("--svg", type=pathlib.Path, default=root / "build/demo-switch.svg",
+                        help="where the plot of the switches goes (build/demo-switch.svg)")
     options = parser.parse_args()
     sys.stdout.reconfigure(errors="replace")
     try:
         lab.Lab.check_machine(options.build, "nginx", "redis-server", "redis-cli", "curl")
-        demo = Demo(options.build)
+        demo = Demo(options.build, options.svg)
     except lab.CannotRun as reason:
         print(f"demo: {reason}", file=sys.stderr)
         return 77  # skipped, for ctest

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A guest under load that is switched between the server and a VF: numbered datagrams each way, and what each switch did to them."""
+
+import array
+import bisect
+import json
+import signal
+import time
+
+import lab as laboratory
+from lab import WIRE4
+
+TO_GUEST, FROM_GUEST = 5001, 5002  # ports
+AFTER_NS = 20_000_000  # a pause that a switch causes has begun by then
+
+
+class Stream:
+    """smoke_numbers from one namespace to an address in another."""
+
+    def __init__(self, lab, name, source, target, address, port, per_second):
+        program = str(lab.program("smoke_numbers"))
+        self.name, self._file = name, lab.directory / f"{name}.times"
+        self._receiver = lab.spawn(f"{name}-in", [program, "receive", str(port), str(self._file)], namespace=target)
+        laboratory.wait_until(lambda: "listens" in self._receiver.log, f"the receiver of {name}", explain=self._receiver.tail)
+        self._sender = lab.spawn(f"{name}-out", [program, "send", address, str(port), str(per_second)], namespace=source)
+        self.sent = self.received = self.lost = self.doubled = self.reordered = self.overrun = 0
+        self.times, self.events = array.array("Q"), []  # of arrivals; what happened to how many, and when: [what, ns, count]
+
+    def stop(self):
+        """Takes the account; `overrun` are those that came and for which the receiver had no time."""
+        for process in (self._sender, self._receiver):
+            process.signal(signal.SIGTERM)
+            if process.wait() != 0:
+                raise laboratory.Failure(process.tail())
+        account = json.loads(self._receiver.log.splitlines()[-1])
+        self.sent = json.loads(self._sender.log.splitlines()[-1])["sent"]
+        self.received, self.doubled, self.reordered, self.overrun = (
+            account[key] for key in ("received", "doubled", "reordered", "overrun"))
+        self.events = account["events"]
+        self.lost = self.sent - self.received - self.overrun
+        with open(self._file, "rb") as file:
+            self.times.frombytes(file.read())
+
+    def pause_us(self, since_ns, until_ns):
+        """The longest time without an arrival that touches this span."""
+        first = max(bisect.bisect_left(self.times, since_ns) - 1, 0)
+        last = bisect.bisect_right(self.times, until_ns) + 1
+        span = self.times[first:last]
+        return max((later - earlier for earlier, later in zip(span, span[1:])), default=0) / 1000
+
+    def count(self, what, since_ns, until_ns):
+        """How many were lost, doubled or reordered in that span."""
+        return sum(count for kind, at_ns, count in self.events if kind == what and since_ns <= at_ns < until_ns)
+
+    def per_second(self, since_ns, until_ns):
+        count = bisect.bisect_left(self.times, until_ns) - bisect.bisect_left(self.times, since_ns)
+        return count * 1e9 / (until_ns - since_ns)
+
+
+class Load:
+    """Both ways at once: with Load(...) as load."""
+
+    def __init__(self, lab, guest, per_second):
+        home = lab.guests[guest].namespace
+        address = lab.ctl("guest", "show", guest)["ipv4"].split("/")[0]
+        self.inbound = Stream(lab, f"{guest}-inbound", lab.wire, home, address, TO_GUEST, per_second)
+        self.outbound = Stream(lab, f"{guest}-outbound", home, lab.wire, WIRE4, FROM_GUEST, per_second)
+        self.streams = (self.inbound, self.outbound)
+
+    def stop(self):
+        for stream in self.streams:
+            stream.stop()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        if kind is None:
+            self.stop()
+
+
+class Switch:
+    """One of them, as the operator asked for it and as the server tells of it."""
+
+    def __init__(self, lab, guest, to, *options):
+        self.to, self.began_ns = to, time.time_ns()
+        self.guest = lab.ctl("switch", guest, to, *options)
+        self.ended_ns = time.time_ns()
+        last = self.guest["switch"]["last"]
+        self.reached, self.reason, self.took_us = self.guest["path"] == to, last["reason"], last["took_us"]
+        self.steps = {step["step"]: step["took_us"] for step in last["steps"]}
+        self.drained = last["frames_drained"]
+
+    def span_ns(self):
+        return self.began_ns, self.ended_ns + AFTER_NS
+
+    def pause_us(self, stream):
+        return stream.pause_us(*self.span_ns())
+
+    def count(self, what, streams):
+        """Lost, doubled or reordered ones since it began, until all is calm again."""
+        return sum(stream.count(what, *self.span_ns()) for stream in streams)
+
+
+def bounce(lab, guest, times, settle_s=0.1):
+    """There and back, so many times. Returns the switches; raises lab.Failure at the first that does not get there."""
+    switches = []
+    for _ in range(times):
+        for to in ("direct", "server"):
+            time.sleep(settle_s)
+            switches.append(Switch(lab, guest, to))
+            if not switches[-1].reached:
+                raise laboratory.Failure(f"{guest} did not get to {to}: {switches[-1].reason}")
+    return switches
+
+
+def idle_spans(times, settle_s=0.1, like_s=0.03):
+    """As many spans of time like those of switches, without any: what pauses this machine makes by itself."""
+    spans = []
+    for _ in range(times):
+        time.sleep(settle_s)
+        began_ns = time.time_ns()
+        time.sleep(like_s)
+        spans.append((began_ns, time.time_ns() + AFTER_NS))
+    time.sleep(AFTER_NS / 1e9)
+    return spans
+
+
+def quantile(values, part):
+    ordered = sorted(values)
+    return ordered[min(int(len(ordered) * part), len(ordered) - 1)] if ordered else 0.0
