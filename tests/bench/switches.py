@@ -1,0 +1,131 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""Many switches of a loaded guest between the server and a VF, measured; root. VFs are veths at a Linux bridge, no NIC's.
+
+    tests/bench/switches.py [--build DIR] [--switches N] [--per-second N] [--flows N] [--json FILE]
+"""
+
+import argparse
+import contextlib
+import json
+import pathlib
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "tests/smoke"))
+
+import applications  # noqa: E402
+import lab as laboratory  # noqa: E402
+import switching  # noqa: E402
+from bridged_lab import BridgedLab  # noqa: E402
+
+GUEST, FILE_BYTES, SETTLE_S = "db", 2_000_000_000, 0.05
+TCP_COUNTERS = ("TCPTimeouts", "TCPLossProbes", "TCPSpuriousRTOs", "RetransSegs")
+
+
+def tcp_counters(lab, namespace):
+    """Those of /proc/net/netstat and /proc/net/snmp that tell of frames that did not arrive in time."""
+    lines = lab.run(["cat", "/proc/net/netstat", "/proc/net/snmp"], namespace=namespace).stdout.splitlines()
+    found = {}
+    for names, values in zip(lines[::2], lines[1::2]):
+        found.update(zip(names.split()[1:], values.split()[1:]))
+    return {name: int(found.get(name, 0)) for name in TCP_COUNTERS}
+
+
+def backlog_drops():
+    """Frames that the kernel dropped between veths, for want of time to take them; of the whole machine."""
+    return sum(int(line.split()[1], 16) for line in pathlib.Path("/proc/net/softnet_stat").read_text().splitlines())
+
+
+def measure(lab, options):
+    """The figures, as they go into the JSON file."""
+    www = lab.directory / "www"
+    www.mkdir()
+    with open(www / "file", "wb") as file:
+        file.truncate(FILE_BYTES)
+    lab.guest(GUEST, applications.nginx(lab.directory), "--dedicated")
+    address = lab.ctl("guest", "show", GUEST)["ipv4"].split("/")[0]
+    lab.wait_for_tcp(address, 80)
+    places = {"guest": lab.guests[GUEST].namespace, "wire": lab.wire}
+    with contextlib.ExitStack() as flows:
+        downloads = [flows.enter_context(applications.Download(lab, f"http://{address}/file", bytes_per_s=options.flow_bytes))
+                     for _ in range(options.flows)]
+        for download in downloads:
+            download.wait_for(100_000)
+        with switching.Load(lab, GUEST, options.per_second) as load:
+            time.sleep(0.5)
+            tcp = {place: tcp_counters(lab, namespace) for place, namespace in places.items()}
+            began, backlog = time.monotonic(), backlog_drops()
+            switches = switching.bounce(lab, GUEST, options.switches, SETTLE_S)
+            seconds, backlog = time.monotonic() - began, backlog_drops() - backlog
+            tcp = {place: {name: value - tcp[place][name] for name, value in tcp_counters(lab, namespace).items()}
+                   for place, namespace in places.items()}
+            idle = switching.idle_spans(options.switches, SETTLE_S)
+        moved = sum(download.received for download in downloads)
+    return {**figures(load, switches, idle, tcp, seconds, moved), "backlog_drops": backlog}
+
+
+def spread(values):
+    return {name: round(switching.quantile(values, part), 1) for name, part in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))}
+
+
+def figures(load, switches, idle, tcp, seconds, moved):
+    streams = {stream.name: {key: getattr(stream, key) for key in ("sent", "lost", "doubled", "reordered", "overrun")}
+               for stream in load.streams}
+    steps = {}
+    for switch in switches:
+        for step, took_us in switch.steps.items():
+            steps.setdefault((switch.to, step), []).append(took_us)
+    return {
+        "switches": len(switches), "seconds": round(seconds, 1), "tcp_bytes": moved, "tcp": tcp, "streams": streams,
+        "datagrams_per_s": round(sum(stream.per_second(switches[0].began_ns, switches[-1].ended_ns) for stream in load.streams)),
+        "pause_us": {to: spread([switch.pause_us(stream) for switch in switches if switch.to == to for stream in load.streams])
+                     for to in ("direct", "server")},
+        "pause_without_us": spread([stream.pause_us(*span) for span in idle for stream in load.streams]),
+        "took_us": {to: spread([switch.took_us for switch in switches if switch.to == to]) for to in ("direct", "server")},
+        "steps_us": [{"to": to, "step": step, **spread(values)} for (to, step), values in steps.items()],
+    }
+
+
+def table(result):
+    lines = [f"{result['switches']} switches in {result['seconds']} s, {result['datagrams_per_s']:,} datagrams/s both ways together, "
+             f"{result['tcp_bytes'] / 1e6:,.0f} MB by TCP; VFs: veths at a Linux bridge", ""]
+    for name, stream in result["streams"].items():
+        lines.append(f"  {name:<14}" + "".join(f"  {key} {value:,}" for key, value in stream.items()))
+    for place, counters in result["tcp"].items():
+        lines.append(f"  TCP, {place:<9}" + "".join(f"  {name} {value}" for name, value in counters.items()))
+    lines.append(f"  dropped by the kernel between veths, on the whole machine: {result['backlog_drops']}")
+    lines += ["", f"  {'microseconds':<34}{'p50':>10}{'p99':>10}{'max':>10}"]
+    rows = [(f"longest pause, switch to {to}", result["pause_us"][to]) for to in ("direct", "server")]
+    rows.append(("longest pause, no switch", result["pause_without_us"]))
+    rows += [(f"command to {'COMMIT' if to == 'direct' else 'the end'}, to {to}", result["took_us"][to]) for to in ("direct", "server")]
+    rows += [(f"  {row['to']}: {row['step']}", row) for row in result["steps_us"]]
+    return "\n".join(lines + [f"  {words:<34}" + "".join(f"{values[key]:>10,.0f}" for key in ("p50", "p99", "max"))
+                              for words, values in rows])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/release")
+    parser.add_argument("--switches", type=int, default=100, help="each way (100)")
+    parser.add_argument("--per-second", type=int, default=25_000, help="datagrams, each way (25000)")
+    parser.add_argument("--flows", type=int, default=4, help="TCP flows (4)")
+    parser.add_argument("--flow-bytes", type=int, default=2_000_000, help="of each in a second (2000000)")
+    parser.add_argument("--json", type=pathlib.Path)
+    options = parser.parse_args()
+    try:
+        laboratory.Lab.check_machine(options.build, "nginx", "curl")
+    except laboratory.CannotRun as reason:
+        print(f"switches: {reason}", file=sys.stderr)
+        return 77
+    with BridgedLab(options.build, vfs=["vf0"], port_arguments=",framecnt=8192") as lab:
+        result = measure(lab, options)
+    print(table(result))
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
