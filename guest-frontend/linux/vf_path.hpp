@@ -14,9 +14,8 @@
 // Nothing waits for long for another: after 200 ms, or when the server dies, order is given up, not frames.
 //
 // Why the frames go through this process, and not from interface to interface in the kernel (tc's mirred, or a BPF
-// redirect): a change of filters takes effect between two frames of the kernel's choice, while frames sent before are
-// still in the TAP's queue, and nothing in between can hold what overtakes them (sch_plug, which could, is rarely
-// built). docs/switch.md has the figures.
+// redirect): filters change between two frames of the kernel's choice, while older frames are still in the TAP's queue,
+// and what could hold those that overtake them (sch_plug) is missing from many kernels, on the way in everywhere.
 #pragma once
 
 #include <chrono>

@@ -86,6 +86,8 @@ class Traffic {
         }
     }
 
+    // So many more are sent each way: the switches set the pace.
+    void allow(std::uint32_t datagrams) { allowed_.fetch_add(datagrams); }
     // The NIC's view: from the next frame on.
     void steer(bool to_vf) {
         std::lock_guard const lock(steering_);
@@ -111,8 +113,14 @@ class Traffic {
     Account outbound, inbound;
 
   private:
+    bool may_send(std::uint32_t number) const {
+        while (number >= allowed_.load() && number < total && !stop_.load()) {
+            std::this_thread::sleep_for(std::chrono::microseconds(100));
+        }
+        return number < total && !stop_.load();
+    }
     void send_from_guest() {
-        for (std::uint32_t number = 0; number < total && !stop_.load(); ++number) {
+        for (std::uint32_t number = 0; may_send(number); ++number) {
             EXPECT_EQ(::send(guest_, &number, sizeof number, 0), static_cast<ssize_t>(sizeof number));
             std::this_thread::sleep_for(std::chrono::microseconds(number % 8 == 0 ? 200 : 0));
         }
@@ -141,7 +149,7 @@ class Traffic {
         }
     }
     void send_to_guest() {
-        for (std::uint32_t number = 0; number < total && !stop_.load(); ++number) {
+        for (std::uint32_t number = 0; may_send(number); ++number) {
             {
                 std::lock_guard const lock(steering_);
                 auto frame = datagram(number);
@@ -178,6 +186,7 @@ class Traffic {
     std::uint32_t sent_to_guest_ = 0;
     std::vector<RingFrame> kept_;
     std::atomic<bool> stop_ = false;
+    std::atomic<std::uint32_t> allowed_ = 0;
     std::atomic<std::uint32_t> collected_ = 0, received_ = 0;
     std::vector<std::thread> threads_;
 };
