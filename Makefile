@@ -21,7 +21,7 @@ asan: ## build the unit tests with address and undefined-behaviour sanitizers in
 packages: ## install the Debian packages that are missing (as root or through sudo)
 	@.ci/packages
 
-demo: packages ## nginx, redis and others on one IP address, and a server that is killed: build/demo.json
+demo: packages ## nginx, redis and others on one IP address, a server that is killed, a switch to a VF: build/demo.json, build/demo-switch.svg
 	@$(MAKE) --no-print-directory release
 	@$(as_root) python3 -B tests/smoke/demo.py
 

@@ -46,9 +46,16 @@ QueuePump::~QueuePump() {
     thread_.join();
 }
 
+std::unique_lock<std::mutex> QueuePump::between_turns() {
+    callers_.fetch_add(1, std::memory_order_relaxed);
+    std::unique_lock lock(turn_);
+    callers_.fetch_sub(1, std::memory_order_relaxed);
+    return lock;
+}
+
 void QueuePump::connect() {
     {
-        std::lock_guard const lock(turn_);
+        auto const lock = between_turns();
         event_port_ = lvif_queue_event(device_, queue_);
         event_fd_ = events_.event_fd(event_port_);
         tx_full_ = false;
@@ -60,7 +67,7 @@ void QueuePump::connect() {
 
 void QueuePump::quiesce() noexcept {
     {
-        std::lock_guard const lock(turn_);
+        auto const lock = between_turns();
         connected_ = false;
     }
     eventfd_write(wake_.get(), 1);
@@ -73,7 +80,7 @@ PumpDrops QueuePump::drops() const {
 
 void QueuePump::use_vf(VfLane* vf) {
     {
-        std::lock_guard const lock(turn_);
+        auto const lock = between_turns();
         vf_ = vf;
         vf_full_ = false;
         if (vf == nullptr && send_by_ == SendBy::vf) {
@@ -91,13 +98,13 @@ void QueuePump::use_vf(VfLane* vf) {
 }
 
 bool QueuePump::watches_vf() {
-    std::lock_guard const lock(turn_);
+    auto const lock = between_turns();
     return watches_vf_;
 }
 
 void QueuePump::send_by(SendBy way) {
     {
-        std::lock_guard const lock(turn_);
+        auto const lock = between_turns();
         send_by_ = way;
         vf_full_ = false;
     }
@@ -106,7 +113,7 @@ void QueuePump::send_by(SendBy way) {
 
 void QueuePump::watch_ring_empty() {
     {
-        std::lock_guard const lock(turn_);
+        auto const lock = between_turns();
         ring_was_empty_.store(!connected_, std::memory_order_relaxed);
     }
     eventfd_write(wake_.get(), 1);
@@ -120,6 +127,9 @@ void QueuePump::run() {
     watched[0] = {wake_.get(), POLLIN, 0};
     while (!stop_.load(std::memory_order_relaxed)) {
         Next next = Next::disconnected;
+        while (callers_.load(std::memory_order_relaxed) != 0) {
+            sched_yield();
+        }
         {
             std::lock_guard const lock(turn_);
             if (connected_) {

@@ -73,6 +73,7 @@ class QueuePump {
   private:
     enum class Next { again, sleep, disconnected };
 
+    std::unique_lock<std::mutex> between_turns();
     void run();
     Next turn();
     bool vf_to_tap();
@@ -93,7 +94,8 @@ class QueuePump {
     Descriptor wake_;
     std::atomic<bool> stop_ = false;
 
-    std::mutex turn_;  // held by the data thread while in a turn; guards what follows
+    std::atomic<int> callers_ = 0;  // that wait for turn_: a busy thread would hardly ever leave it to them
+    std::mutex turn_;               // held by the data thread while in a turn; guards what follows
     bool connected_ = false;
     bool tx_full_ = false;
     bool vf_full_ = false;
