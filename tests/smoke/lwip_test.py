@@ -140,9 +140,9 @@ class Lwip(case.SmokeTest):
             results = []
             wire = threading.Thread(target=lambda: results.append(self.through_echo(SHARED4, data)))
             wire.start()
+            self.assertTrue(all(transfer.status is None for transfer in transfers), "it is killed in the middle")
             for _ in range(times):
                 kill()
-            self.assertTrue(all(transfer.status is None for transfer in transfers), "it is killed in the middle")
             for transfer in transfers:
                 self.finish(transfer)
             wire.join()

@@ -257,13 +257,15 @@ class OneVf(WithVfs, case.SmokeTest):
 class Killed(WithVfs, case.SmokeTest):
     """kill -9 of the engine, or of everything, in each step."""
 
+    MOST_IN_HAND = 32  # frames that a killed engine had sent on and not yet taken off the ring: they come twice
+
     def setUp(self):
         self.db = self.guest("db1")
         self.stream = Stream(self.lab, DEDICATED4[0])
         self.stream.way_is("rr")
 
     def tearDown(self):
-        self.assertEqual(self.stream.end()[1], [], "nothing came twice")
+        self.assertLess(len(self.stream.end()[1]), self.MOST_IN_HAND, "no more came twice than the engine had in its hands")
 
     def get_to(self, step):
         """Leaves the switch there, or back, in the middle of that step: guest or holder do nothing until resumed."""
