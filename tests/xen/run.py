@@ -116,9 +116,9 @@ def main():
                         help="folder for what is prepared and for logs ($XEN_WORK, build/xen)")
     parser.add_argument("--junit", type=pathlib.Path, help="where the results go in JUnit's form (WORK/results.xml)")
     parser.add_argument("--list", action="store_true", help="print the tests and do nothing")
-    parser.add_argument("tests", nargs="*", help="groups or tests, as Group or Group.test; default: all")
+    parser.add_argument("tests", nargs="*", help="groups or tests, as Group or Group.test; default: $XEN_TESTS, or all")
     options = parser.parse_args()
-    chosen = groups(options.tests)
+    chosen = groups(options.tests or os.environ.get("XEN_TESTS", "").split())
     if options.list or not chosen:
         print("\n".join(f"{group.__name__}.{test}" for group, tests in chosen for test in tests) or "no such test; --list shows all")
         return 0 if chosen else 2
