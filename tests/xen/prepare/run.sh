@@ -26,6 +26,6 @@ lab_apt_options
 stage suites "$(cat "$here/prepare/suites.sh" <(date +%G-%V) | digest)" write_sources "no package lists of Debian's mirror"
 stage host "$(cat "$here/prepare/host.sh" | digest)" host_packages "the packages that prepare/host.sh names cannot be installed"
 [[ ${2:-} != patched ]] || start_hypervisor
-stage root "$(cat "$here/prepare/root.sh" <(root_versions) | digest)" make_root
+stage root "$(cat "$here/prepare/root.sh" <(root_versions) | digest)" make_root "dom0's root tree cannot be made of the mirror's packages"
 stage images "$(cat "$work/root.key" "$here"/prepare/{images.sh,libraries.py} "$here"/dom0/*.sh "$here"/domu/*.sh | digest)" make_images
 [[ ${2:-} != patched ]] || finish_hypervisor
