@@ -115,13 +115,15 @@ bool DataThread::received_unfinished(rte_mbuf const& buffer, Frame& frame) {
         packet.fragment || !packet.has_ports()) {
         return !merged;
     }
-    bool const tcp = packet.transport == protocol::tcp;
+    if (merged) {
+        return describe_merged(packet, buffer.tso_segsz, frame);
+    }
     if ((buffer.ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_NONE) {
         frame.record.flags = LVIF_CSUM_PARTIAL;
         frame.record.csum_start = static_cast<std::uint16_t>(packet.l4);
-        frame.record.csum_offset = tcp ? tcp_checksum_at : udp_checksum_at;
+        frame.record.csum_offset = packet.transport == protocol::tcp ? tcp_checksum_at : udp_checksum_at;
     }
-    return !merged || describe_merged(packet, buffer.tso_segsz, frame);
+    return true;
 }
 
 bool DataThread::describe_merged(Packet const& packet, std::uint16_t segment_bytes, Frame& frame) {

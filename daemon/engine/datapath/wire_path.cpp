@@ -25,8 +25,8 @@ void settle() noexcept {
 
 // Something of it is left to us: large_frames.cpp.
 bool is_unfinished(rte_mbuf const& buffer) {
-    return (buffer.ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_NONE ||
-           (buffer.ol_flags & RTE_MBUF_F_RX_LRO) != 0;
+    return buffer.nb_segs != 1 || (buffer.ol_flags & RTE_MBUF_F_RX_LRO) != 0 ||
+           (buffer.ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_NONE;
 }
 
 }  // namespace
@@ -97,7 +97,7 @@ void DataThread::judge_wire_burst(std::span<rte_mbuf* const> buffers) {
 
 // Whom a frame of the common kind is for; wire_slot: the complete rules decide.
 Slot DataThread::plain_frame_slot(rte_mbuf const& buffer) const {
-    if (buffer.nb_segs != 1 || is_unfinished(buffer)) {
+    if (is_unfinished(buffer)) {
         return wire_slot;
     }
     return fast_path::from_wire(directory_, {rte_pktmbuf_mtod(&buffer, std::uint8_t const*), buffer.data_len},
@@ -113,7 +113,7 @@ DataThread::Frame DataThread::received(rte_mbuf& buffer) {
 
 void DataThread::judge_by_all_rules(rte_mbuf& buffer) {
     Frame frame = received(buffer);
-    if ((buffer.nb_segs != 1 || is_unfinished(buffer)) && !received_unfinished(buffer, frame)) {
+    if (is_unfinished(buffer) && !received_unfinished(buffer, frame)) {
         counters_.add(wire_slot, Counter::drop_too_long);
         return;
     }
