@@ -8,6 +8,7 @@ FUZZ_SECONDS ?= 60
 as_root := $(if $(filter 0,$(shell id -u)),,sudo)
 launcher := $(if $(shell command -v ccache),-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
 ctest := python3 -B tests/run_tests.py --output-on-failure --no-tests=error
+failures := build/failures.txt
 configure = cmake --log-level=NOTICE --preset
 
 release: ## build everything into build/release (the default)
@@ -29,14 +30,16 @@ test: packages ## all tests, of those on Xen the ones with our hypervisor, the u
 	@$(MAKE) --no-print-directory release
 	@$(MAKE) --no-print-directory asan
 	@$(MAKE) --no-print-directory fuzz-targets
-	@status=0; \
+	@rm -f $(failures); status=0; \
 	echo "== fuzz targets, build/fuzz"; \
-	FUZZ_SECONDS=10 $(ctest) --test-dir build/fuzz -j2 -R '^fuzz\.' || status=$$?; \
-	echo "== all tests, build/release"; \
-	$(ctest) --test-dir build/release -j2 -LE '^xen$$' || status=$$?; \
+	FUZZ_SECONDS=10 $(ctest) --failures $(failures) --test-dir build/fuzz -j2 -R '^fuzz\.' || status=$$?; \
+	echo "== tests on Xen, build/release"; \
 	XEN_MINUTES="$(or $(XEN_MINUTES),10)" XEN_TESTS="$(or $(XEN_TESTS),PortmapHypercall OnPatchedXen)" $(MAKE) --no-print-directory ctest-xen as_root= || status=$$?; \
 	echo "== unit tests with sanitizers, build/asan"; \
-	$(ctest) --test-dir build/asan -j2 -L '^unit$$' || status=$$?; \
+	$(ctest) --again --failures $(failures) --test-dir build/asan -j2 -L '^unit$$' || status=$$?; \
+	echo "== all other tests, build/release"; \
+	$(ctest) --again --failures $(failures) --test-dir build/release -j2 -LE '^xen$$' || status=$$?; \
+	if [ $$status -ne 0 ]; then echo "== what failed, of all of these"; cat $(failures); fi; \
 	exit $$status
 
 test-xen: packages ## tests on a real Xen in an emulated machine; prepared once in build/xen or $XEN_WORK
@@ -45,10 +48,9 @@ test-xen: packages ## tests on a real Xen in an emulated machine; prepared once 
 
 # Verbose: its output is the results' table, as it grows.
 ctest-xen:
-	@echo "== tests on Xen, build/release"
 	@if [ -n "$(SKIP_XEN)" ]; then echo "skipped: SKIP_XEN is set"; else \
 	    $(as_root) env XEN_WORK="$(or $(XEN_WORK),$(CURDIR)/build/xen)" XEN_PATIENCE="$(or $(XEN_PATIENCE),2)" \
-	        $(ctest) --test-dir build/release --verbose -L '^xen$$'; fi
+	        $(ctest) --failures $(failures) --test-dir build/release --verbose -L '^xen$$'; fi
 
 bench: release ## speed and memory against the peers: build/bench.json, build/bench.svg
 	@$(as_root) python3 tests/bench/run.py
