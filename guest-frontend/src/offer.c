@@ -165,7 +165,9 @@ static int read_kind(struct reader *reader, struct lvif_offer *offer)
 	offer->mode = which ? LVIF_MODE_DEDICATED : LVIF_MODE_SHARED;
 	result = read_one_of(reader, LVIF_KEY_PORT_AUTHORITY, "hypervisor", "server", &which);
 	offer->port_authority_is_server = which != 0;
-	return result;
+	if (result != 0)
+		return result;
+	return absent_is_fine(read_number(reader, LVIF_KEY_ATTACH_SERIAL, 1, UINT32_MAX, &offer->attach_serial));
 }
 
 int lvif_offer_read(struct lvif_environment const *environment, char const *backend, struct lvif_offer *offer,

@@ -9,7 +9,7 @@
  *   WAITING  --offer-->  OFFERED  --rings shared-->  CONNECTING  --server Connected-->  CONNECTED
  *      ^                    |  (offer gone, no memory)     |                              |
  *      +--------------------+                              +----------- detach -----------+
- *      +------------------- back-off over ------------ DETACHED <-------------------------+
+ *      +--------- back-off over, or attached anew ---- DETACHED <-------------------------+
  *
  * A server that dies shows in none of this: its directory stays as it is.
  */
@@ -29,6 +29,31 @@ static void back_off(struct lvif_device *device, uint64_t now_us)
 		device->back_off_us = FIRST_BACK_OFF_US;
 	device->not_before_us = now_us + device->back_off_us;
 	device->back_off_us = device->back_off_us < LAST_BACK_OFF_US / 2 ? 2 * device->back_off_us : LAST_BACK_OFF_US;
+}
+
+/* An operator wants the guest back: that ends a back-off, which is there for servers and stores that come and go by themselves. */
+static bool attached_anew(struct lvif_device *device)
+{
+	uint32_t serial;
+
+	if (device->backend[0] == '\0' ||
+	    lvif_store_read_number(&device->environment, device->backend, LVIF_KEY_ATTACH_SERIAL, UINT32_MAX,
+	                           &serial) != 0 ||
+	    serial == device->offer.attach_serial)
+		return false;
+	device->offer.attach_serial = serial;
+	device->back_off_us = 0;
+	device->not_before_us = 0;
+	return true;
+}
+
+/* Whether it is too early for another attempt; then the next poll is arranged for. */
+static bool backing_off(struct lvif_device *device, uint64_t now_us)
+{
+	if (now_us >= device->not_before_us || attached_anew(device))
+		return false;
+	lvif_wake_at(device, device->not_before_us);
+	return true;
 }
 
 static void detach(struct lvif_device *device, uint64_t now_us, enum lvif_state state, char const *reason)
@@ -63,10 +88,8 @@ static bool step_waiting(struct lvif_device *device, uint64_t now_us)
 	char const *wrong = "";
 	int result;
 
-	if (now_us < device->not_before_us) {
-		lvif_wake_at(device, device->not_before_us);
+	if (backing_off(device, now_us))
 		return false;
-	}
 	device->reason[0] = '\0';
 	result = lvif_backend_find(device);
 	if (result == 0)
@@ -191,10 +214,8 @@ static bool step_detached(struct lvif_device *device, uint64_t now_us)
 {
 	int server;
 
-	if (now_us < device->not_before_us) {
-		lvif_wake_at(device, device->not_before_us);
+	if (backing_off(device, now_us))
 		return false;
-	}
 	server = lvif_backend_moved(device) ? LVIF_ENOENT : lvif_backend_state(device);
 	if (server < 0 && server != LVIF_ENOENT) {
 		lvif_wake_at(device, now_us + STORE_RETRY_US);

@@ -375,6 +375,8 @@ void Guest::detach(std::string const& reason, TimePoint now, bool hold) {
 void Guest::attach(TimePoint now) {
     held_ = false;
     offer_not_before_ = now;
+    if (introduced_)
+        count_attach(around_.hypervisor, backend_);
     if (phase_ != Phase::detached && phase_ != Phase::letting_go && !assignment_is_current())
         detach("attached anew, with another address", now, false);
     refresh(now, Why::own_time);

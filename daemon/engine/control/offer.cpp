@@ -170,6 +170,13 @@ Assignment read_assignment(Hypervisor& hypervisor, std::string const& backend) {
     return assignment;
 }
 
+void count_attach(Hypervisor& hypervisor, std::string const& backend) {
+    constexpr auto last = std::numeric_limits<std::uint32_t>::max();
+    auto const path = backend + "/" LVIF_KEY_ATTACH_SERIAL;
+    auto const serial = parse_number(hypervisor.read(path).value_or(""), last).value_or(0);
+    hypervisor.write(path, std::to_string(serial == last ? 1 : serial + 1));
+}
+
 void write_limits(Hypervisor& hypervisor, std::string const& backend, GuestLimits const& limits) {
     hypervisor.write(backend + "/" + key_limit_frames, std::to_string(limits.frames_per_s));
     hypervisor.write(backend + "/" + key_limit_bits, std::to_string(limits.bits_per_s));

@@ -55,6 +55,9 @@ std::vector<std::pair<std::string, std::string>> assignment_keys(Assignment cons
 void write_assignment(Hypervisor& hypervisor, std::string const& backend, Assignment const& assignment);
 Assignment read_assignment(Hypervisor& hypervisor, std::string const& backend);
 
+// An operator attaches the guest: that ends the guest's back-off.
+void count_attach(Hypervisor& hypervisor, std::string const& backend);
+
 // Limits that were set on this guest by the operator, if any; kept beside the offer.
 struct GuestLimits {
     std::uint64_t frames_per_s = 0;

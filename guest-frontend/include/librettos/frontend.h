@@ -103,6 +103,7 @@ struct lvif_offer {
 	uint32_t max_ring_bytes;
 	uint32_t features; /* LVIF_F_* */
 	bool port_authority_is_server;
+	uint32_t attach_serial; /* 0: none */
 };
 
 enum lvif_phase {
@@ -110,8 +111,8 @@ enum lvif_phase {
 	LVIF_PHASE_OFFERED,    /* lvif_offer() is valid; the next lvif_poll() connects */
 	LVIF_PHASE_CONNECTING, /* rings shared, waiting for the server to map them */
 	LVIF_PHASE_CONNECTED,
-	LVIF_PHASE_DETACHED, /* by the server, lvif_detach_reason(); goes to WAITING by itself after a back-off of 0.1 .. 10 s */
-	LVIF_PHASE_CLOSED, /* lvif_close() was called */
+	LVIF_PHASE_DETACHED, /* by the server, lvif_detach_reason(); goes to WAITING by itself after a back-off of 0.1 .. 10 s, or when an operator attaches it */
+	LVIF_PHASE_CLOSED,   /* lvif_close() was called */
 };
 
 struct lvif_options {

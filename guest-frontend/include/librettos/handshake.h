@@ -21,7 +21,9 @@
  *
  *   leave:    guest state = Closing              lets the rings go; state = Closed
  *   detach:   server state = Closing, with       guest stops using rings, state = Closed; server state = Closed.
- *             "detach-reason"                    To come back the guest goes to Initialising and starts over.
+ *             "detach-reason"                    To come back the guest goes to Initialising and starts over, at
+ *                                                once when "attach-serial" is another than with the last offer,
+ *                                                else after a back-off that grows.
  *   server dies: nothing changes in the store. The next server finds backend directories with state = Connected,
  *             maps the same rings and goes on; no state changes, the guest has nothing to do. A backend directory
  *             in any earlier state is taken up where it stands.
@@ -63,6 +65,8 @@ enum lvif_state {
 #define LVIF_KEY_MAX_RING_BYTES "max-ring-bytes" /* largest capacity accepted */
 #define LVIF_KEY_PORT_AUTHORITY "port-authority" /* "hypervisor" or "server" (control ring) */
 #define LVIF_KEY_DETACH_REASON "detach-reason"   /* with state Closing or Closed */
+#define LVIF_KEY_ATTACH_SERIAL                                                                                         \
+	"attach-serial" /* another number each time that an operator attaches the guest; may be absent */
 
 /* Frontend directory. Writer server: */
 #define LVIF_KEY_BACKEND "backend"       /* path of the backend directory */

@@ -247,9 +247,27 @@ TEST_F(Handshake, OperatorsDetachHoldsUntilAttach) {
     start();
     advance(std::chrono::minutes(1));
     EXPECT_EQ(guest.server_state(), LVIF_STATE_CLOSED) << "the next engine holds it, too";
+    EXPECT_FALSE(world.store.contains(guest.backend() + "/" LVIF_KEY_ATTACH_SERIAL));
     server->guests->attach(*server->guests->find("web"), now);
     settle();
     EXPECT_EQ(guest.server_state(), LVIF_STATE_INIT_WAIT);
+    EXPECT_EQ(guest.offered(LVIF_KEY_ATTACH_SERIAL), "1");
+}
+
+TEST_F(Handshake, EachAttachOfAnOperatorsHasANumberOfItsOwn) {
+    FakeGuest guest(world, "web");
+    connect(guest);
+    auto const attach = [&] {
+        server->guests->attach(*server->guests->find("web"), now);
+        return guest.offered(LVIF_KEY_ATTACH_SERIAL);
+    };
+    EXPECT_EQ(attach(), "1");
+    EXPECT_EQ(guest.server_state(), LVIF_STATE_CONNECTED) << "it stays";
+    stop();
+    start();
+    EXPECT_EQ(attach(), "2") << "also over restarts";
+    world.write(guest.backend() + "/" LVIF_KEY_ATTACH_SERIAL, "4294967295");
+    EXPECT_EQ(attach(), "1");
 }
 
 TEST_F(Handshake, AnswersHelloWithLinkAndMtu) {

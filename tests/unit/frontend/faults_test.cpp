@@ -70,6 +70,7 @@ class Chance {
         world_.write(FakeServer::frontend + "/backend-id", "3");
         for (auto const& [key, value] : server_.offer)
             world_.write(FakeServer::backend + "/" + key, value);
+        world_.remove(FakeServer::backend + "/attach-serial");
         auto const state = server_.state();
         if (state.size() != 1 || state < "1" || state > "6")
             server_.detach("state was garbled");
@@ -85,9 +86,9 @@ class Chance {
         return list[random_() % n];
     }
     void garble() {
-        static char const* const keys[] = {"state",   "mac",          "mtu",        "ipv4",
-                                           "version", "features",     "max-queues", "max-ring-bytes",
-                                           "mode",    "detach-reason"};
+        static char const* const keys[] = {"state",   "mac",           "mtu",          "ipv4",
+                                           "version", "features",      "max-queues",   "max-ring-bytes",
+                                           "mode",    "detach-reason", "attach-serial"};
         if (random_() % 5 == 0)
             world_.write(FakeServer::frontend + (random_() % 2 == 0 ? "/backend" : "/backend-id"), pick(garbage));
         else

@@ -15,6 +15,20 @@ class Handshake : public ::testing::Test {
     void expect_nothing_held() { EXPECT_FALSE(world.leaks()) << world.held(); }
     std::string guest_state() { return world.read(FakeServer::frontend + "/state"); }
 
+    // Of a server that comes and goes by itself.
+    void expect_back_off_grows() {
+        std::uint64_t waited = 0;
+        for (int round = 0; round < 9; round++) {
+            server.detach("by itself");
+            ASSERT_TRUE(guest.run_until([&] { return guest.phase == LVIF_PHASE_DETACHED; }));
+            std::uint64_t const since = world.now_us;
+            ASSERT_TRUE(guest.run_until([&] { return guest.phase == LVIF_PHASE_WAITING; }));
+            waited = world.now_us - since;
+            ASSERT_TRUE(guest.connect());
+        }
+        EXPECT_GE(waited, 9000000U);
+    }
+
     FakeWorld world{1};
     FakeServer server{world};
     Guest guest{world, server};
@@ -112,6 +126,49 @@ TEST_F(Handshake, server_crash_is_waited_for_and_the_next_one_goes_on) {
         ASSERT_TRUE(guest.echo());
     }
     EXPECT_EQ(statistics(guest).connections, 1U);
+}
+
+TEST_F(Handshake, an_operators_attach_ends_the_back_off) {
+    ASSERT_EQ(guest.open(), 0);
+    ASSERT_TRUE(guest.connect());
+    for (std::uint64_t round = 1; round <= 20; round++) {
+        server.detach("by an operator");
+        ASSERT_TRUE(guest.run_until([&] { return guest.phase == LVIF_PHASE_DETACHED; }));
+        guest.poll();
+        EXPECT_GT(guest.next_us(), world.now_us + 90000) << "until it is attached";
+        world.watch_fired = false;
+        server.offer["attach-serial"] = std::to_string(round);
+        world.write(FakeServer::backend + "/attach-serial", std::to_string(round));
+        EXPECT_TRUE(world.watch_fired);
+        std::uint64_t const since = world.now_us;
+        ASSERT_TRUE(guest.run_until([&] { return guest.phase == LVIF_PHASE_WAITING; }));
+        EXPECT_LT(world.now_us - since, 90000U);
+        ASSERT_TRUE(guest.connect());
+        ASSERT_TRUE(guest.echo());
+    }
+    expect_back_off_grows();
+}
+
+TEST_F(Handshake, an_attach_that_came_before_the_detach_was_seen_counts) {
+    ASSERT_EQ(guest.open(), 0);
+    ASSERT_TRUE(guest.connect());
+    server.detach("by an operator");
+    server.offer["attach-serial"] = "1";
+    world.write(FakeServer::backend + "/attach-serial", "1");
+    std::uint64_t const since = world.now_us;
+    ASSERT_TRUE(guest.run_until([&] { return guest.phase == LVIF_PHASE_WAITING; }));
+    EXPECT_LT(world.now_us - since, 90000U);
+    ASSERT_TRUE(guest.connect());
+}
+
+TEST_F(Handshake, garbage_for_a_serial_does_not_end_the_back_off) {
+    ASSERT_EQ(guest.open(), 0);
+    ASSERT_TRUE(guest.connect());
+    server.detach("limits broken");
+    ASSERT_TRUE(guest.run_until([&] { return guest.phase == LVIF_PHASE_DETACHED; }));
+    world.write(FakeServer::backend + "/attach-serial", "1 or so");
+    EXPECT_EQ(guest.poll(), LVIF_PHASE_DETACHED);
+    EXPECT_GT(guest.next_us(), world.now_us);
 }
 
 TEST_F(Handshake, detached_with_a_reason_and_back_by_itself) {

@@ -63,7 +63,8 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"features", nullptr}, Wrong{"features", "0x3f"}, Wrong{"features", "4294967296"},
         Wrong{"max-queues", "0"}, Wrong{"max-queues", "17"}, Wrong{"max-queues", nullptr},
         Wrong{"max-ring-bytes", "65535"}, Wrong{"max-ring-bytes", "16777217"}, Wrong{"max-ring-bytes", nullptr},
-        Wrong{"port-authority", "nobody"}, Wrong{"port-authority", nullptr},
+        Wrong{"port-authority", "nobody"}, Wrong{"port-authority", nullptr}, Wrong{"attach-serial", "0"},
+        Wrong{"attach-serial", "4294967296"}, Wrong{"attach-serial", "x"},
         Wrong{"mac", "02:00:5e:10:00:07 and much more than any buffer on any stack should ever have to hold........"}));
 
 TEST(Offer, is_read_in_full) {
@@ -73,10 +74,12 @@ TEST(Offer, is_read_in_full) {
     server.offer["vlan"] = "4094";
     server.offer["port-authority"] = "server";
     server.offer["mtu"] = "9000";
+    server.offer["attach-serial"] = "4294967295";
     ASSERT_EQ(guest.open(), 0);
     ASSERT_TRUE(guest.connect());
     auto const* offer = lvif_offer(guest.device);
     ASSERT_NE(offer, nullptr);
+    EXPECT_EQ(offer->attach_serial, UINT32_MAX);
     EXPECT_EQ(offer->mode, LVIF_MODE_DEDICATED);
     EXPECT_EQ(std::to_array(offer->mac), (std::array<std::uint8_t, 6>{0x02, 0, 0x5e, 0x10, 0, 7}));
     EXPECT_EQ(std::to_array(offer->ipv4), (std::array<std::uint8_t, 4>{192, 0, 2, 7}));
