@@ -196,9 +196,10 @@ void interface_name(SourceMap const& source, std::string const& key, std::string
     }
 }
 
+constexpr std::size_t longest_interface = 15;  // IFNAMSIZ
+
 void check_bridge(Config::Direct const& direct, SourceMap const& source) {
-    constexpr std::size_t longest = 15;              // IFNAMSIZ
-    constexpr std::size_t longest_vf = longest - 1;  // its other end is named after it
+    constexpr std::size_t longest_vf = longest_interface - 1;  // its other end is named after it
     for (auto const& [key, name] :
          {std::pair("direct.bridge", direct.bridge), std::pair("direct.server_port", direct.server_port)}) {
         if (name.empty()) {
@@ -208,7 +209,7 @@ void check_bridge(Config::Direct const& direct, SourceMap const& source) {
                                             ? "bridge = \"br0\""
                                             : "server_port = \"lvif0b\", the bridge's port that leads to port.device"));
         }
-        interface_name(source, key, name, longest);
+        interface_name(source, key, name, longest_interface);
     }
     std::set<std::string> seen{direct.bridge, direct.server_port};
     for (std::size_t i = 0; i < direct.vfs.size(); ++i) {
@@ -221,7 +222,7 @@ void check_bridge(Config::Direct const& direct, SourceMap const& source) {
     }
 }
 
-void check_ixgbe(Config::Direct const& direct, SourceMap const& source) {
+void check_pci_vfs(Config::Direct const& direct, SourceMap const& source) {
     std::set<std::string> seen;
     for (std::size_t i = 0; i < direct.vfs.size(); ++i) {
         std::string const key = "direct.vfs[" + std::to_string(i) + "]", &vf = direct.vfs[i];
@@ -238,10 +239,19 @@ void check_ixgbe(Config::Direct const& direct, SourceMap const& source) {
     }
 }
 
+void check_kernel(Config::Direct const& direct, SourceMap const& source) {
+    if (direct.pf.empty()) {
+        source.fail("direct.pf",
+                    "is missing; direct.steering = \"kernel\" needs the PF's interface, for example pf = \"eth1\"");
+    }
+    interface_name(source, "direct.pf", direct.pf, longest_interface);
+    check_pci_vfs(direct, source);
+}
+
 void check_direct(Config const& config, SourceMap const& source) {
     constexpr std::size_t most_vfs = 64;
     auto const& direct = config.direct;
-    one_of(source, "direct.steering", direct.steering, {"none", "bridge", "ixgbe"});
+    one_of(source, "direct.steering", direct.steering, {"none", "bridge", "ixgbe", "kernel"});
     if (direct.steering == "none") {
         return;
     }
@@ -249,8 +259,10 @@ void check_direct(Config const& config, SourceMap const& source) {
     std::string const example = bridge ? "vfs = [\"vf0\", \"vf1\"]" : "vfs = [\"0000:01:10.0\", \"0000:01:10.2\"]";
     if (bridge) {
         check_bridge(direct, source);
+    } else if (direct.steering == "kernel") {
+        check_kernel(direct, source);
     } else {
-        check_ixgbe(direct, source);
+        check_pci_vfs(direct, source);
     }
     if (direct.vfs.empty() || direct.vfs.size() > most_vfs) {
         source.fail("direct.vfs", "names " + std::to_string(direct.vfs.size()) + " VFs; write 1 to " +

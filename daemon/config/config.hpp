@@ -49,10 +49,11 @@ struct Config {
     } dedicated;
 
     struct Direct {                     // guests that are switched to a VF
-        std::string steering = "none";  // or "bridge", "ixgbe"
+        std::string steering = "none";  // or "bridge", "ixgbe", "kernel"
         std::string bridge;             // interface
         std::string server_port;        // the bridge's port that leads to port.device
-        std::vector<std::string> vfs;   // interfaces, the guests' ends of veth pairs; of ixgbe PCI addresses
+        std::string pf;                 // interface, whose driver is the kernel's
+        std::vector<std::string> vfs;   // interfaces, the guests' ends of veth pairs; of a NIC PCI addresses
         std::uint32_t rate_mbps = 0;    // of each queue of a VF, with ixgbe
     } direct;
 

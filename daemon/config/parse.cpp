@@ -247,6 +247,7 @@ void read_direct(TableReader table, Config::Direct& direct) {
     table.read("steering", direct.steering);
     table.read("bridge", direct.bridge);
     table.read("server_port", direct.server_port);
+    table.read("pf", direct.pf);
     table.read("vfs", direct.vfs);
     table.read("rate_mbps", direct.rate_mbps, 0, 10'000);
     table.finish();

@@ -16,6 +16,7 @@
 #include "drivers/nic/ixgbe_steering.hpp"
 #include "drivers/nic/port.hpp"
 #include "drivers/steering/bridge_steering.hpp"
+#include "drivers/steering/kernel_pf_steering.hpp"
 
 namespace {
 
@@ -34,6 +35,9 @@ std::unique_ptr<Steering> make_steering(Config::Direct const& direct, PortDescri
     }
     if (direct.steering == "ixgbe") {
         return std::make_unique<IxgbeSteering>(IxgbeOptions{port.port_id, port.device, direct.vfs, direct.rate_mbps});
+    }
+    if (direct.steering == "kernel") {
+        return std::make_unique<KernelPfSteering>(KernelPfOptions{.pf = direct.pf, .vfs = direct.vfs});
     }
     return std::make_unique<BridgeSteering>(BridgeOptions{direct.bridge, direct.server_port, direct.vfs});
 }

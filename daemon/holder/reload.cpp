@@ -40,6 +40,7 @@ std::optional<Config> reloaded_config(std::string const& path, Config const& run
     keep(fresh.direct.steering, running.direct.steering, "direct.steering");
     keep(fresh.direct.bridge, running.direct.bridge, "direct.bridge");
     keep(fresh.direct.server_port, running.direct.server_port, "direct.server_port");
+    keep(fresh.direct.pf, running.direct.pf, "direct.pf");
     keep(fresh.direct.vfs, running.direct.vfs, "direct.vfs");
     keep(fresh.direct.rate_mbps, running.direct.rate_mbps, "direct.rate_mbps");
     return fresh;

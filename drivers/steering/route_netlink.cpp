@@ -7,6 +7,7 @@
 #include <netlink/msg.h>
 #include <netlink/netlink.h>
 #include <netlink/route/link.h>
+#include <netlink/route/link/sriov.h>
 #include <netlink/route/link/veth.h>
 #include <netlink/route/neighbour.h>
 #include <sys/socket.h>
@@ -33,6 +34,7 @@ using Link = std::unique_ptr<rtnl_link, Put<rtnl_link, rtnl_link_put>>;
 using Veth = std::unique_ptr<rtnl_link, Put<rtnl_link, rtnl_link_veth_release>>;
 using Address = std::unique_ptr<nl_addr, Put<nl_addr, nl_addr_put>>;
 using Neighbour = std::unique_ptr<rtnl_neigh, Put<rtnl_neigh, rtnl_neigh_put>>;
+using Vf = std::unique_ptr<rtnl_link_vf, Put<rtnl_link_vf, rtnl_link_vf_put>>;
 using Message = std::unique_ptr<nl_msg, Put<nl_msg, nlmsg_free>>;
 
 int errno_of(int result) {
@@ -197,6 +199,40 @@ void RouteNetlink::remove_forwarding(int port, VfMac const& mac) {
     int const result = rtnl_neigh_delete(netlink_, forwarding(port, mac).get(), 0);
     if (result != -NLE_OBJ_NOTFOUND && result != -NLE_NODEV)
         require(result, "no longer steering a MAC to " + interface(port));
+}
+
+VfMac RouteNetlink::vf_mac(std::string const& pf, std::uint16_t vf) {
+    rtnl_link* found = nullptr;
+    require(rtnl_link_get_kernel(netlink_, 0, pf.c_str(), &found), "looking at interface " + pf);
+    Link const link(found);
+    // Without the list libnl would follow a null pointer.
+    Vf const described(rtnl_link_has_vf_list(link.get()) != 0 ? rtnl_link_vf_get(link.get(), vf) : nullptr);
+    nl_addr* address = nullptr;
+    VfMac mac{};
+    if (!described || rtnl_link_vf_get_addr(described.get(), &address) < 0 || nl_addr_get_len(address) < mac.size())
+        throw SteeringError(pf + " has no VF " + std::to_string(vf), ENODEV);
+    std::copy_n(static_cast<std::uint8_t const*>(nl_addr_get_binary_addr(address)), mac.size(), mac.begin());
+    return mac;
+}
+
+void RouteNetlink::set_vf(int pf, std::uint16_t vf, VfMac const& mac) {
+    ifla_vf_mac address{};
+    address.vf = vf;
+    std::copy(mac.begin(), mac.end(), std::begin(address.mac));
+    ifla_vf_spoofchk const check{.vf = vf, .setting = 1};
+    auto message = owned<Message>(nlmsg_alloc_simple(RTM_SETLINK, 0));
+    ifinfomsg info{};
+    info.ifi_index = pf;
+    bool fits = nlmsg_append(message.get(), &info, sizeof info, NLMSG_ALIGNTO) == 0;
+    nlattr* const all = nla_nest_start(message.get(), IFLA_VFINFO_LIST);
+    nlattr* const one = all != nullptr ? nla_nest_start(message.get(), IFLA_VF_INFO) : nullptr;
+    fits = fits && one != nullptr && nla_put(message.get(), IFLA_VF_MAC, sizeof address, &address) == 0 &&
+           nla_put(message.get(), IFLA_VF_SPOOFCHK, sizeof check, &check) == 0;
+    if (!fits)
+        throw std::bad_alloc();
+    nla_nest_end(message.get(), one);
+    nla_nest_end(message.get(), all);
+    require(nl_send_sync(netlink_, message.release()), "setting the address of VF " + std::to_string(vf));
 }
 
 LinkChanges::LinkChanges() : netlink_(open_route_socket()) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// What the bridge needs of rtnetlink, through libnl. Errors are SteeringErrors that say what was tried.
+// What steering needs of rtnetlink, through libnl. Errors are SteeringErrors that say what was tried.
 #pragma once
 
 #include <optional>
@@ -40,6 +40,10 @@ class RouteNetlink {
     // Frames for this address go to that port of the bridge, for good, whatever port frames from it come to.
     void add_forwarding(int port, VfMac const& mac);
     void remove_forwarding(int port, VfMac const& mac);  // no error when there is none
+    // Of a NIC's VFs, as their PF's driver counts them. ENODEV: it has none of that number.
+    VfMac vf_mac(std::string const& pf, std::uint16_t vf);
+    // Its user may not choose another address, nor send from one.
+    void set_vf(int pf, std::uint16_t vf, VfMac const& mac);
 
   private:
     nl_sock* netlink_;

@@ -62,6 +62,7 @@ TEST(Example, ShowsEveryKey) {
                             "steering",
                             "bridge",
                             "server_port",
+                            "pf",
                             "vfs",
                             "names",
                             "dedicated",

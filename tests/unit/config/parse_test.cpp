@@ -229,6 +229,13 @@ TEST(Parse, SteeringNeedsItsInterfaces) {
     EXPECT_THAT(ixgbe("vfs = [\"0000:01:10.0\"]\nrate_mbps = 10001\n"), HasSubstr("direct.rate_mbps"));
     EXPECT_THAT(refusal(with_minimum("vlan = 5\n[direct]\nsteering = \"ixgbe\"\nvfs = [\"0000:01:10.0\"]\n")),
                 HasSubstr("\"ixgbe\" has no VLANs"));
+    auto const kernel = [](std::string const& lines) {
+        return refusal(with_minimum("[direct]\nsteering = \"kernel\"\n" + lines));
+    };
+    EXPECT_THAT(kernel("pf = \"eth1\"\nvfs = [\"0000:01:10.0\"]\n"), "accepted");
+    EXPECT_THAT(kernel("vfs = [\"0000:01:10.0\"]\n"), AllOf(HasSubstr("direct.pf: is missing"), HasSubstr("eth1")));
+    EXPECT_THAT(kernel("pf = \"a/b\"\nvfs = [\"0000:01:10.0\"]\n"), HasSubstr("is no interface's name"));
+    EXPECT_THAT(kernel("pf = \"eth1\"\nvfs = [\"vf0\"]\n"), HasSubstr("is no PCI address"));
 }
 
 TEST(Parse, ZeroBytesInStringsAreRefused) {

@@ -138,7 +138,7 @@ bool VfGuest::work(FakeHolder& holder) {
 }
 
 VfScene::VfScene(std::vector<std::string> vfs) {
-    config.direct = {.steering = "bridge", .bridge = "br0", .server_port = "port0", .vfs = std::move(vfs)};
+    config.direct = {.steering = "bridge", .bridge = "br0", .server_port = "port0", .pf = {}, .vfs = std::move(vfs)};
     for (std::uint16_t vf = 0; vf < config.direct.vfs.size(); ++vf)
         holder.set_vf(vf, true, false);
 }

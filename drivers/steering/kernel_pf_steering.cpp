@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "drivers/steering/kernel_pf_steering.hpp"
+
+#include <linux/if_packet.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <optional>
+#include <utility>
+
+namespace librettos {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr VfMac no_address{};
+// A NIC has room for few; what has none reaches the PF all the same, but not from VFs.
+constexpr std::size_t most_addresses = 8;
+
+VfMac nobodys(std::uint16_t number) {
+    return {0x02, 0x4c, 0x56, 0, static_cast<std::uint8_t>(number >> 8), static_cast<std::uint8_t>(number)};
+}
+
+fs::path link_to_vf(KernelPfOptions const& options, std::uint16_t number) {
+    return fs::path(options.interfaces) / options.pf / "device" / ("virtfn" + std::to_string(number));
+}
+
+// As the PF's driver counts.
+std::optional<std::uint16_t> number_named(KernelPfOptions const& options, std::string const& name) {
+    for (std::uint16_t number = 0;; ++number) {
+        std::error_code error;
+        auto const device = fs::read_symlink(link_to_vf(options, number), error);
+        if (error)
+            return std::nullopt;
+        if (device.filename() == name)
+            return number;
+    }
+}
+
+int change_membership(int socket, int option, int interface, VfMac const& mac) {
+    packet_mreq address{};
+    address.mr_ifindex = interface;
+    address.mr_type = PACKET_MR_UNICAST;
+    address.mr_alen = static_cast<unsigned short>(mac.size());
+    std::copy(mac.begin(), mac.end(), std::begin(address.mr_address));
+    return setsockopt(socket, SOL_PACKET, option, &address, sizeof address) == 0 ? 0 : errno;
+}
+
+}  // namespace
+
+KernelPfSteering::KernelPfSteering(KernelPfOptions options) : options_(std::move(options)) {
+    (void)require_pf();
+    for (auto const& name : options_.vfs) {
+        auto const number = number_named(options_, name);
+        if (!number)
+            throw SteeringError(name + " is no VF of " + options_.pf +
+                                    "; VFs are made before the server starts: echo 2 >" +
+                                    (fs::path(options_.interfaces) / options_.pf / "device/sriov_numvfs").string(),
+                                ENODEV);
+        numbers_.push_back(*number);
+    }
+    for (auto const number : numbers_) {
+        auto const mac = netlink_.vf_mac(options_.pf, number);
+        set_address(number, mac == no_address ? nobodys(number) : mac);
+    }
+    addresses_ = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+    if (addresses_ < 0)
+        throw SteeringError(std::string("opening a packet socket: ") + std::strerror(errno), errno);
+}
+
+KernelPfSteering::~KernelPfSteering() {
+    close(addresses_);
+}
+
+LinkFacts KernelPfSteering::require_pf() {
+    auto const pf = netlink_.find(options_.pf);
+    if (!pf)
+        throw SteeringError("there is no interface " + options_.pf + "; direct.pf is the PF's, as its driver made it",
+                            ENODEV);
+    return *pf;
+}
+
+std::uint16_t KernelPfSteering::number_of(std::uint16_t vf) const {
+    if (vf >= numbers_.size())
+        throw SteeringError("there is no VF " + std::to_string(vf) + ", only " + std::to_string(numbers_.size()),
+                            ENODEV);
+    return numbers_[vf];
+}
+
+bool KernelPfSteering::is_there(std::uint16_t number) const {
+    std::error_code error;
+    return fs::is_symlink(link_to_vf(options_, number), error);
+}
+
+void KernelPfSteering::set_address(std::uint16_t number, VfMac const& mac) {
+    netlink_.set_vf(require_pf().index, number, mac);
+}
+
+// Repeated by a caller who does not know: the kernel counts memberships, one is enough.
+void KernelPfSteering::let_port_have(VfMac const& mac) {
+    if (std::find(ports_.begin(), ports_.end(), mac) != ports_.end())
+        return;
+    if (int const error = change_membership(addresses_, PACKET_ADD_MEMBERSHIP, require_pf().index, mac); error != 0)
+        throw SteeringError("giving " + options_.pf + " another address: " + std::strerror(error), error);
+    ports_.push_back(mac);
+    if (ports_.size() > most_addresses + numbers_.size())
+        let_port_lose(ports_.front());
+}
+
+void KernelPfSteering::let_port_lose(VfMac const& mac) {
+    auto const found = std::find(ports_.begin(), ports_.end(), mac);
+    if (found == ports_.end())
+        return;
+    VfMac const lost = *found;
+    ports_.erase(found);
+    change_membership(addresses_, PACKET_DROP_MEMBERSHIP, require_pf().index, lost);  // fails when the PF is another
+}
+
+std::vector<VfState> KernelPfSteering::vfs() {
+    changes_.take();
+    auto const pf = netlink_.find(options_.pf);
+    std::vector<VfState> states;
+    for (std::size_t vf = 0; vf < numbers_.size(); ++vf)
+        states.push_back({options_.vfs[vf], pf && is_there(numbers_[vf]), pf && pf->operational});
+    return states;
+}
+
+// Where frames go does not change: a guest that goes on where an earlier server had it is steered to its VF already.
+void KernelPfSteering::give(std::uint16_t vf, VfSettings const& settings) {
+    std::uint16_t const number = number_of(vf);
+    if (settings.vlan != 0)
+        throw SteeringError("VFs of a PF that the kernel drives have no VLAN here", ENOTSUP);
+    if (!is_there(number))
+        throw SteeringError(options_.vfs[vf] + " is gone", ENODEV);
+    if (netlink_.vf_mac(options_.pf, number) == settings.mac)
+        return;
+    let_port_have(settings.mac);
+    set_address(number, nobodys(number));
+}
+
+void KernelPfSteering::steer_to_vf(std::uint16_t vf, VfMac const& mac) {
+    std::uint16_t const number = number_of(vf);
+    let_port_lose(mac);
+    set_address(number, mac);
+}
+
+void KernelPfSteering::steer_to_port(VfMac const& mac) {
+    for (auto const number : numbers_) {
+        if (is_there(number) && netlink_.vf_mac(options_.pf, number) == mac)
+            set_address(number, nobodys(number));
+    }
+    let_port_have(mac);
+}
+
+void KernelPfSteering::take(std::uint16_t vf) {
+    std::uint16_t const number = number_of(vf);
+    if (is_there(number))
+        set_address(number, nobodys(number));
+}
+
+}  // namespace librettos
