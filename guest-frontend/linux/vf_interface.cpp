@@ -127,12 +127,22 @@ bool VfInterface::take(VfMac const& mac, std::uint16_t mtu_bytes) {
             return false;
         }
     }
+    set_mac(mac);
+    set_mtu(mtu_bytes);
+    return true;
+}
+
+// Where the PF decides about addresses the VF keeps its own: our frames have the guest's, which is all that counts.
+void VfInterface::set_mac(VfMac const& mac) const {
     auto const changes = owned<Link>(rtnl_link_alloc());
     auto const address = owned<NetlinkAddress>(nl_addr_build(AF_LLC, mac.data(), mac.size()));
     rtnl_link_set_addr(changes.get(), address.get());
-    rtnl_link_set_mtu(changes.get(), mtu_bytes);
-    change(changes.get(), "set MAC and MTU of");
-    return true;
+    int const result = rtnl_link_change(hidden_.netlink.get(), require_ours().get(), changes.get(), 0);
+    if (result == -NLE_NOADDR || result == -NLE_PERM) {
+        spdlog::debug("the VF {} keeps its own MAC", name_);
+        return;
+    }
+    require_netlink(result, "set the MAC of the VF " + name_);
 }
 
 // The first that is meant is moved to our namespace.
@@ -168,20 +178,22 @@ Link VfInterface::find_ours() const {
     return Link(link);
 }
 
-void VfInterface::change(rtnl_link* changes, std::string const& tried) const {
+// By its index only, as a change wants it.
+Link VfInterface::require_ours() const {
     Link const ours = find_ours();
     if (!ours) {
         throw_errno(ENODEV, "find the VF " + name_);
     }
-    auto const index = link_with_index(rtnl_link_get_ifindex(ours.get()));
-    require_netlink(rtnl_link_change(hidden_.netlink.get(), index.get(), changes, 0), tried + " the VF " + name_);
+    return link_with_index(rtnl_link_get_ifindex(ours.get()));
+}
+
+void VfInterface::change(rtnl_link* changes, std::string const& tried) const {
+    require_netlink(rtnl_link_change(hidden_.netlink.get(), require_ours().get(), changes, 0),
+                    tried + " the VF " + name_);
 }
 
 Descriptor VfInterface::open_socket() const {
-    Link const ours = find_ours();
-    if (!ours) {
-        throw_errno(ENODEV, "find the VF " + name_);
-    }
+    Link const ours = require_ours();
     Inside const inside(hidden_.name_space);
     Descriptor packets = checked_descriptor(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0),
                                             "open a packet socket (kernel option PACKET)");

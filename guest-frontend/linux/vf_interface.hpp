@@ -55,6 +55,8 @@ class VfInterface {
 
     bool look_in(Place& place, bool only_idle, VfMac const& mac);
     Link find_ours() const;
+    Link require_ours() const;
+    void set_mac(VfMac const& mac) const;
     void change(rtnl_link* changes, std::string const& tried) const;
 
     std::string const wanted_;
