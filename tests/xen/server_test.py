@@ -3,6 +3,7 @@
 
 import os
 import re
+import time
 
 import case
 import hostile_guest
@@ -17,8 +18,7 @@ exec librettos-guest run --name lr-files -- httpd -f -p 8080 -h /srv
 """
 
 
-# A guest that is detached again and again waits 10 s before it comes back.
-CYCLES = 8 if "XEN_MINUTES" in os.environ else 50
+CYCLES = 8 if "XEN_MINUTES" in os.environ else 200
 
 
 class SharedAddress(Downloads):
@@ -131,13 +131,15 @@ class SharedAddress(Downloads):
                     sleep 0.05
                 done
                 echo "not connected again in cycle $i"; librettosctl guest show {name}; exit 1
-            done""", timeout_s=1200)
+            done""", timeout_s=10 * count + 60)
 
     def test_zero_growth(self):
         """Attached and detached many times."""
         self.cycle("lr-cache", 5)
         before = self.held()
+        began = time.monotonic()
         self.cycle("lr-cache", CYCLES)
+        self.figure(f"{self.authority} keeps the portmap: detached and attached, each, s", (time.monotonic() - began) / CYCLES)
         self.assertEqual(self.held(), before)
         self.wait_for_tcp(6379)
 
