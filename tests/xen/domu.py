@@ -22,14 +22,14 @@ def pvh_obstacle(machine):
 
 
 class DomU:
-    """`settings` are more lines of its xl configuration; `hook` runs in dom0 with $domid while it is created but paused."""
+    """`settings` are more lines of its xl configuration, `arguments` more of its kernel's; `hook` runs in dom0 with $domid while it is created but paused."""
 
-    def __init__(self, machine, name, *, kind="pv", memory_mib=256, settings=(), hook=""):
+    def __init__(self, machine, name, *, kind="pv", memory_mib=256, settings=(), arguments="", hook=""):
         self.machine, self.name, self.kind, self.domid = machine, name, kind, None
         self._hook, self._commands = hook, itertools.count(1)
         self._configuration = "\n".join([
             f'name = "{name}"', f'type = "{kind}"', 'kernel = "/boot/vmlinux"', 'ramdisk = "/tmp/domu.cpio"',
-            'extra = "console=hvc0 loglevel=5 mitigations=off rodata=off panic=1"', f"memory = {memory_mib}", "vcpus = 1",
+            f'extra = "console=hvc0 loglevel=5 mitigations=off rodata=off panic=1 {arguments}"', f"memory = {memory_mib}", "vcpus = 1",
             'on_poweroff = "destroy"', 'on_reboot = "destroy"', 'on_crash = "destroy"',
             # The emulation has no nested paging that holds, and a time stamp counter that Xen must not trap.
             *(["hap = 0", 'tsc_mode = "native"'] if kind == "pvh" else []), *settings]) + "\n"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # From the root tree: dom0's initramfs and disk, and the initramfs that every domU starts from.
 
-domu_modules=(xenfs xen-evtchn xen-gntdev xen-gntalloc xen-privcmd xen-netfront xen-blkfront tun veth bridge nf_tables nft_ct
-    unix_diag tcp_diag udp_diag inet_diag)
+domu_modules=(xenfs xen-evtchn xen-gntdev xen-gntalloc xen-privcmd xen-netfront xen-blkfront xen-pcifront igbvf tun veth bridge
+    nf_tables nft_ct unix_diag tcp_diag udp_diag inet_diag)
 domu_programs=(
     /usr/bin/xenstore-{exists,list,ls,read,rm,watch,write} /usr/sbin/nginx /usr/bin/redis-server
     /sbin/ip /usr/sbin/ethtool /usr/bin/iperf3 /usr/bin/strace

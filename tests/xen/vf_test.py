@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A domU between the rings and a VF of QEMU's igb, whose PF is the kernel's in dom0; an e1000e on the same hub is the wire."""
+
+import re
+
+import case
+from domu import DomU
+from machine import HERE, PATIENCE
+from netserver import CONFIGURATION, DEDICATED4, WIRE4, NetServer
+
+PF, VFS = "0000:01:00.0", ("0000:01:10.0", "0000:01:10.2")
+MAKE_WIRE = f"""
+modprobe -a e1000e igb xen-pciback
+ip netns add wire
+ip -n wire link set lo up
+ip link set $(basename /sys/bus/pci/drivers/e1000e/*/net/*) netns wire name wire0
+ip link set $(basename /sys/bus/pci/devices/{PF}/net/*) name pf0
+sysctl -qw net.ipv6.conf.pf0.disable_ipv6=1
+ip netns exec wire ethtool -K wire0 tx off tso off gso off gro off >/dev/null
+ethtool -K pf0 gro off >/dev/null
+ip -n wire addr add {WIRE4}/24 dev wire0
+ip -n wire link set wire0 up
+ip link set pf0 up
+echo {len(VFS)} >/sys/class/net/pf0/device/sriov_numvfs
+for vf in {" ".join(VFS)}; do xl pci-assignable-add $vf || exit; done
+"""
+DIRECT = f"""
+[direct]
+steering = "kernel"
+pf = "pf0"
+vfs = [{", ".join(f'"{vf}"' for vf in VFS)}]
+"""
+ECHO = "exec librettos-guest run --name lr-own --dedicated --vf eth0 -- smoke_echo 7"
+STEP_MS = 60_000  # for each answer of the guest: its kernel brings a VF up, under emulation
+
+
+class VfServer(NetServer):
+    def make_wire(self):
+        self.machine.run(MAKE_WIRE, timeout_s=120)
+        self.machine.put("netserver.toml", CONFIGURATION % "net_af_packet0,iface=pf0" + DIRECT)
+        self.machine.put("echo_load.py", (HERE / "echo_load.py").read_text())
+
+
+class IgbVf(case.XenTest):
+    """The server lives as long as the class, one domU until a test destroys it."""
+
+    programs = ("librettos-netserver", "librettosctl", "librettos-guest", "smoke_echo")
+    memory_mib = 2048  # with more the VFs' registers are above 4 GiB, and they stay in reset
+    qemu_options = (
+        "-device", "amd-iommu,intremap=on", "-netdev", "hubport,id=nic,hubid=0", "-netdev", "hubport,id=peer,hubid=0",
+        "-device", "pcie-root-port,id=root-port,chassis=1,slot=1", "-device", "igb,bus=root-port,netdev=nic,mac=52:54:00:77:00:10",
+        "-device", "e1000e,netdev=peer,mac=52:54:00:77:00:01")
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.server = VfServer(cls.machine)
+        cls.server.make_wire()
+        cls.addClassCleanup(cls.server.clean_up)
+        cls.server.start()
+        cls.start_guest([f'pci = ["{VFS[0]}"]'])
+
+    @classmethod
+    def start_guest(cls, settings=()):
+        cls.guest = DomU(cls.machine, "lr-own", memory_mib=320, settings=settings, arguments="iommu=soft swiotlb=4096")
+        cls.addClassCleanup(cls.guest.destroy)
+        cls.guest.start()
+        cls.guest.program = cls.guest.start_step(ECHO, timeout_s=3600)
+        cls.machine.wait_until(f"ip netns exec wire python3 -c 'import socket; socket.create_connection((\"{DEDICATED4}\", 7), 2)'",
+                               "the echo service of the domU", timeout_s=120)
+
+    # --- what they say
+
+    def shown(self):
+        return self.server.ctl("guest", "show", "lr-own")
+
+    def switch(self, to):
+        """librettosctl switch, until it is over."""
+        said = self.machine.run(f"librettosctl switch lr-own {to} --timeout {STEP_MS}", timeout_s=STEP_MS / 1000 * 4)
+        self.assertEqual(self.shown()["path"], to, said)
+
+    def path_becomes(self, path):
+        self.eventually(lambda: self.shown()["path"] == path, f"the path to be {path}", timeout_s=180)
+
+    def address_of_vf(self, number):
+        return re.search(rf"vf {number} +link/ether (\S+)", self.machine.run("ip link show pf0"))[1]
+
+    def frames_of_pf(self):
+        return int(self.machine.run("cat /sys/class/net/pf0/statistics/rx_packets"))
+
+    # --- load
+
+    def start_load(self):
+        self.machine.run("rm -f /tmp/load /tmp/stop")
+        self.load = self.machine.start_step(
+            f"STILL_S={60 * PATIENCE} exec ip netns exec wire python3 -B /lab/echo_load.py {DEDICATED4} 7 /tmp/load /tmp/stop")
+        self.addCleanup(self.machine.run, "touch /tmp/stop")
+        self.progress()
+
+    def loaded(self):
+        """(bytes that came back, longest pause in seconds)"""
+        back, pause = self.machine.run("cat /tmp/load").split()
+        return int(back), float(pause)
+
+    def progress(self):
+        """Until as much has come back as is never in flight at a time."""
+        self.assertIsNone(self.load.status, self.load.output)
+        before = self.loaded()[0] if self.machine.status_of("[ -e /tmp/load ]") == 0 else 0
+        self.eventually(lambda: self.load.status is not None or self.loaded()[0] > before + 600_000, "the load to go on", timeout_s=120)
+        self.assertIsNone(self.load.status, self.load.output)
+
+    def end_load(self):
+        self.machine.run("touch /tmp/stop")
+        self.assertEqual(self.load.wait(180), 0, self.load.output)
+
+    # --- tests
+
+    def test_there_and_back_under_load(self):
+        self.start_load()
+        for _ in range(3):
+            self.switch("direct")
+            self.assertEqual(self.address_of_vf(0), self.shown()["mac"])
+            frames, back = self.frames_of_pf(), self.loaded()[0]
+            self.progress()
+            # An echo that came back is at least one frame of at most 1,448 bytes that the PF would have seen.
+            self.assertLess(self.frames_of_pf() - frames, (self.loaded()[0] - back) / 1448 / 4)
+            self.switch("server")
+            self.assertNotEqual(self.address_of_vf(0), self.shown()["mac"])
+            frames = self.frames_of_pf()
+            self.progress()
+            self.assertGreater(self.frames_of_pf() - frames, 100)
+        self.end_load()
+        self.figure("longest pause of TCP over 3 switches each way, s", self.loaded()[1])
+        for step in self.shown()["switch"]["last"]["steps"]:
+            self.figure(f"step of a switch back, ms: {step['step']}", step["took_us"] / 1000)
+
+    def test_server_killed_in_mid_switch(self):
+        """The guest does not answer while it is stopped, so that the switch is where it is."""
+        self.start_load()
+        self.guest.run("killall -STOP librettos-guest")
+        switch = self.machine.start_step(f"librettosctl switch lr-own direct --timeout {STEP_MS}")
+        self.eventually(lambda: self.shown()["switch"]["step"] == "preparing", "the switch to be half done")
+        self.server.kill()
+        self.guest.run("killall -CONT librettos-guest")
+        self.server.start()
+        switch.wait(STEP_MS / 1000 * 8)
+        self.eventually(lambda: self.shown()["path"] != "switching", "the switch to be over", timeout_s=180)
+        self.progress()
+        self.switch("direct")
+        self.progress()
+        self.switch("server")
+        self.end_load()
+
+    def test_server_killed_while_direct(self):
+        """Frames go past it."""
+        self.start_load()
+        self.switch("direct")
+        self.server.kill()
+        self.progress()
+        self.server.start()
+        self.path_becomes("direct")
+        self.progress()
+        self.switch("server")
+        self.progress()
+        self.end_load()
+
+    def test_vf_of_a_destroyed_domain(self):
+        """Its VF is taken back and goes to the next domain, while that runs."""
+        self.switch("direct")
+        domid = self.guest.domid
+        self.guest.destroy()
+        self.eventually(lambda: self.server.guest("lr-own") is None, "the server to let go of it")
+        self.assertEqual([vf["guest"] for vf in self.server.ctl("vf")], [None, None])
+        self.assertTrue(self.address_of_vf(0).startswith("02:4c:56:"))
+        self.assertNotIn(f" {domid} ", self.machine.run("xl list"))
+        self.machine.wait_until(f"xl pci-assignable-list | grep -q {VFS[0]}", "the VF to be free in dom0")
+        self.assertEqual(self.server.status()["resources"]["mappings"], 0)
+        self.start_guest(['passthrough = "enabled"'])
+        self.machine.run(f"xl pci-attach lr-own {VFS[0]}", timeout_s=120)
+        self.eventually(lambda: "eth0" in self.guest.run("ip link"), "the VF in the domU", timeout_s=90)
+        self.start_load()
+        self.switch("direct")
+        self.progress()
+        self.switch("server")
+        self.progress()
+        self.end_load()
