@@ -100,11 +100,15 @@ class NetServer:
         self.machine.run(f"kill -9 {before['pid']}")
         self.machine.wait_until(f"librettosctl --json status | grep -q '\"engine_generation\":{before['engine_generation'] + 1}'", "the next engine")
 
+    def stop(self):
+        """Ends it in order."""
+        self.machine.run("kill $(cat /run/holder.pid)")
+        self._step.wait(60)
+
     def clean_up(self):
-        """Ends the server, in order, and takes the wire away."""
+        """Ends the server and takes the wire away."""
         if self._step is not None and self._step.status is None:
-            self.machine.run("kill $(cat /run/holder.pid)")
-            self._step.wait(60)
+            self.stop()
         self.machine.run("ip netns del wire; ip link del wirebr 2>/dev/null; ip link del vhost0 2>/dev/null; true")
 
     def log(self):

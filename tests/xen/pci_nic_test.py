@@ -8,14 +8,13 @@ from domu import DomU
 from download import NGINX, Downloads
 from netserver import CONFIGURATION, SHARED4, WIRE4, NetServer
 
-NIC = "0000:01:00.0"
+NIC, PEER = "0000:01:00.0", "0000:00:10.0"
 SYSFS = f"/sys/bus/pci/devices/{NIC}"
 MAKE_WIRE = f"""
 modprobe -a e1000e igb
-peer=$(basename $(ls -d /sys/bus/pci/drivers/e1000e/*/net/*))
 ip netns add wire
 ip -n wire link set lo up
-ip link set $peer netns wire name wire0
+ip link set $(ls /sys/bus/pci/devices/{PEER}/net) netns wire name wire0
 ip netns exec wire ethtool -K wire0 tx off tso off gso off gro off >/dev/null
 ip -n wire addr add {WIRE4}/24 dev wire0
 ip -n wire link set wire0 up
@@ -55,7 +54,7 @@ class PciNic(Downloads, case.XenTest):
     qemu_options = (
         "-netdev", "hubport,id=nic,hubid=0", "-netdev", "hubport,id=peer,hubid=0",
         "-device", "pcie-root-port,id=root-port,chassis=1,slot=1", "-device", "igb,bus=root-port,netdev=nic,mac=52:54:00:77:00:10",
-        "-device", "e1000e,netdev=peer,mac=52:54:00:77:00:01")
+        "-device", "e1000e,netdev=peer,mac=52:54:00:77:00:01,addr=0x10")
 
     @classmethod
     def setUpClass(cls):
@@ -117,8 +116,7 @@ class PciNic(Downloads, case.XenTest):
         self.assertTrue(self.server.bus_master())
 
     def test_orderly_end(self):
-        self.machine.run("kill $(cat /run/holder.pid)")
-        self.server._step.wait(60)
+        self.server.stop()
         self.assertFalse(self.server.bus_master())
         self.server.start()
         self.check_file(self.fetch())
