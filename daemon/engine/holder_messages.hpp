@@ -6,6 +6,8 @@
 #include <array>
 #include <cstdint>
 
+#include "drivers/steering/vf_traffic.hpp"
+
 namespace librettos {
 
 enum class HolderMessageType : std::uint32_t {
@@ -18,7 +20,9 @@ enum class HolderMessageType : std::uint32_t {
     stop = 16,  // end in order; guests stay as they are, for the next engine
     link = 17,  // up, speed_mbps: at start and at each change
     done = 18,  // id, status (0 or -errno)
-    vf = 19,    // vf, name, present, up: each VF at start, and at each change, which comes before `done` of its cause
+    // vf, name, present, up, counted, traffic: each VF at start, and at each change, which comes before `done` of its
+    // cause. While one is in use its traffic changes twice a second at most.
+    vf = 19,
 };
 
 // drivers/steering: what can be done with a VF. All of them may be repeated.
@@ -35,10 +39,12 @@ struct HolderMessage {
     std::uint8_t present = 0;
     std::uint16_t vf = 0;
     std::uint16_t vlan = 0;
-    std::uint16_t guest = 0;  // domain id; the engine's own note
-    std::array<std::uint8_t, 2> reserved{};
-    std::array<char, 24> name{};  // of the VF, NUL-terminated
+    std::uint16_t guest = 0;   // domain id; the engine's own note
+    std::uint8_t counted = 0;  // `traffic` means something
+    std::uint8_t reserved = 0;
+    std::array<char, 28> name{};  // of the VF, NUL-terminated
+    VfTraffic traffic{};
 };
-static_assert(sizeof(HolderMessage) == 60);
+static_assert(sizeof(HolderMessage) == 96);
 
 }  // namespace librettos

@@ -17,6 +17,8 @@
 namespace librettos {
 namespace {
 
+constexpr int look_every_ms = 500;
+
 int make_eventfd() {
     int const fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (fd < 0) {
@@ -34,15 +36,13 @@ void quiet(int fd) {
     eventfd_read(fd, &ignored);
 }
 
-bool same(VfState const& a, VfState const& b) {
-    return a.name == b.name && a.present == b.present && a.link_up == b.link_up;
-}
-
 HolderMessage state_message(std::size_t vf, VfState const& state) {
     HolderMessage message{.type = HolderMessageType::vf};
     message.vf = static_cast<std::uint16_t>(vf);
     message.present = state.present ? 1 : 0;
     message.up = state.link_up ? 1 : 0;
+    message.counted = state.traffic ? 1 : 0;
+    message.traffic = state.traffic.value_or(VfTraffic{});
     state.name.copy(message.name.data(), message.name.size() - 1);
     return message;
 }
@@ -119,10 +119,15 @@ bool SteeringThread::wait_for_work() {
         }
     }
     std::array<pollfd, 2> wait{{{wake_fd_, POLLIN, 0}, {steering_->changes_fd(), POLLIN, 0}}};
-    poll(wait.data(), wait.size(), -1);
+    poll(wait.data(), wait.size(), needs_looks() ? look_every_ms : -1);
     quiet(wake_fd_);
     std::lock_guard const lock(mutex_);
     return !stopping_;
+}
+
+// What no event tells: what a VF in use has sent and received, and whether one is gone, or there again.
+bool SteeringThread::needs_looks() const {
+    return std::any_of(told_.begin(), told_.end(), [](VfState const& vf) { return vf.link_up || !vf.present; });
 }
 
 void SteeringThread::look_at_vfs() {
@@ -133,7 +138,7 @@ void SteeringThread::look_at_vfs() {
         return;  // the next operation says what is wrong
     }
     for (std::size_t vf = 0; vf < states.size(); ++vf) {
-        if (vf >= told_.size() || !same(states[vf], told_[vf])) {
+        if (vf >= told_.size() || states[vf] != told_[vf]) {
             tell({.engine = 0, .message = state_message(vf, states[vf]), .failure = {}});
         }
     }

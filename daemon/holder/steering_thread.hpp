@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Operations on VFs, one after the other in a thread of their own: the kernel may take its time over them, and the
-// holder's loop has a watchdog to feed. Says when a VF's state changes, too.
+// holder's loop has a watchdog to feed. Says when a VF's state changes, too, and what those in use send and receive.
 //
 // A request of an engine that died meanwhile is carried out all the same: the next one repeats what it needs, later.
 #pragma once
@@ -47,6 +47,7 @@ class SteeringThread {
     void run();
     bool wait_for_work();
     void look_at_vfs();
+    bool needs_looks() const;
     void carry_out(Request const& request);
     void operate(HolderMessage const& request);
     void tell(News news);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -26,6 +27,13 @@ namespace {
 
 constexpr std::uint16_t mailbox_words = 16;
 constexpr std::uint64_t all_queues = ~std::uint64_t{0};
+constexpr std::uint32_t vf_reset = 1;  // the mailbox message
+constexpr std::uint32_t crc_bytes = 4;
+
+// 7.10.3.2: 128 queues for 16, 32 or 64 pools, one of which is the port's.
+unsigned queues_per_vf(std::size_t vfs) {
+    return vfs < 16 ? 8 : vfs < 32 ? 4 : 2;
+}
 
 void require(int result, std::string const& what) {
     if (result != 0)
@@ -69,7 +77,8 @@ struct IxgbeEvents {
         return 0;
     }
     static int link(std::uint16_t, rte_eth_event_type, void* self, void*) {
-        return eventfd_write(static_cast<IxgbeSteering*>(self)->changes_fd_, 1);
+        static_cast<IxgbeSteering*>(self)->wake();
+        return 0;
     }
 };
 
@@ -88,8 +97,11 @@ IxgbeSteering::IxgbeSteering(IxgbeOptions options) : options_(std::move(options)
     require(rte_eth_dev_get_mtu(options_.port_id, &mtu), options_.pf + " has no MTU");
     most_frame_bytes_ = static_cast<std::uint16_t>(mtu + RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN);
     for (auto const& name : functions_of(options_.pf, info.max_vfs))
-        vfs_.push_back({name, false, false, {}});
+        vfs_.push_back({.name = name});
     choose_vfs();
+    rte_ether_addr mac{};
+    require(rte_eth_macaddr_get(options_.port_id, &mac), options_.pf + " has no address");
+    registers_ = IxgbeRegisters::find(options_.pf, std::to_array(mac.addr_bytes));
     changes_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (changes_fd_ < 0)
         throw SteeringError("an eventfd cannot be had", errno);
@@ -144,13 +156,54 @@ std::vector<VfState> IxgbeSteering::vfs() {
     eventfd_read(changes_fd_, &none);
     rte_eth_link link{};
     rte_eth_link_get_nowait(options_.port_id, &link);
-    bool const up = link.link_status == RTE_ETH_LINK_UP;
     std::vector<VfState> states;
     in_interrupt_thread([&] {
         for (std::uint16_t const number : numbers_)
-            states.push_back({vfs_[number].name, true, up && vfs_[number].in_use});
+            states.push_back(look_at(number, link.link_status == RTE_ETH_LINK_UP));
     });
     return states;
+}
+
+bool IxgbeSteering::is_present(std::uint16_t number) const {
+    std::error_code error;
+    bool const listed =
+        std::filesystem::exists(pci_devices() / options_.pf / ("virtfn" + std::to_string(number)), error);
+    return listed && (!registers_ || registers_->answers());
+}
+
+VfState IxgbeSteering::look_at(std::uint16_t number, bool port_is_up) {
+    Vf& vf = vfs_[number];
+    VfState state{vf.name, is_present(number)};
+    if (!state.present) {
+        vf.in_use = vf.receiving = vf.down = vf.interrupted = vf.counted = false;
+        return state;
+    }
+    if (registers_) {
+        bool const receives = registers_->receives(number, queues_per_vf(vfs_.size()));
+        vf.down = !receives && (vf.down || vf.receiving);
+        vf.receiving = vf.in_use && receives;
+        count(vf, registers_->traffic(number));
+        auto const received = vf.received_frames.total(), sent = vf.sent_frames.total();
+        state.traffic = {received, vf.received_bytes.total() - crc_bytes * received, sent,
+                         vf.sent_bytes.total() - crc_bytes * sent};
+    }
+    bool const interrupted = std::exchange(vf.interrupted, false);
+    if (interrupted)
+        wake();
+    state.link_up = port_is_up && vf.in_use && !vf.down && !interrupted;
+    return state;
+}
+
+void IxgbeSteering::count(Vf& vf, VfTraffic const& now) {
+    for (auto const& [counter, value] :
+         {std::pair(&vf.received_frames, now.received_frames), std::pair(&vf.received_bytes, now.received_bytes),
+          std::pair(&vf.sent_frames, now.sent_frames), std::pair(&vf.sent_bytes, now.sent_bytes)}) {
+        if (vf.counted)
+            counter->see(value);
+        else
+            counter->start(value);
+    }
+    vf.counted = vf.in_use && !vf.down;
 }
 
 void IxgbeSteering::enable(std::uint16_t number, bool on) const {
@@ -196,7 +249,8 @@ void IxgbeSteering::steer_to_port(VfMac const& mac) {
 void IxgbeSteering::take(std::uint16_t vf) {
     std::uint16_t const number = number_of(vf);
     in_interrupt_thread([&] {
-        vfs_[number].given = vfs_[number].in_use = false;
+        Vf& taken = vfs_[number];
+        taken.given = taken.in_use = taken.receiving = taken.down = taken.interrupted = false;
         enable(number, false);
         for (auto steered = pool_of_.begin(); steered != pool_of_.end();) {
             if (steered->second != number) {
@@ -216,7 +270,11 @@ std::uint64_t IxgbeSteering::refused() const {
     return count;
 }
 
-// A VF's reset has been carried out when it is told here: its user is there, and its queues work.
+void IxgbeSteering::wake() const {
+    static_cast<void>(eventfd_write(changes_fd_, 1));
+}
+
+// A VF's reset has been carried out when it is told here: its user is there, and its queues will work.
 MailboxVerdict IxgbeSteering::on_message(std::uint16_t number, std::span<std::uint32_t const> message) {
     if (number >= vfs_.size())
         return MailboxVerdict::refuse;
@@ -226,9 +284,15 @@ MailboxVerdict IxgbeSteering::on_message(std::uint16_t number, std::span<std::ui
     if (!vf.given) {
         rte_pmd_ixgbe_set_vf_rx(options_.port_id, number, 0);
         rte_pmd_ixgbe_set_vf_tx(options_.port_id, number, 0);
-    } else if (!std::exchange(vf.in_use, true)) {
-        eventfd_write(changes_fd_, 1);
+        return verdict;
     }
+    bool const reset = !message.empty() && (message[0] & 0xffff) == vf_reset;
+    bool const interrupted = reset && std::exchange(vf.receiving, false);
+    vf.interrupted = vf.interrupted || interrupted;
+    vf.counted = vf.counted && !reset;  // its counters may begin anew
+    bool const back = reset && std::exchange(vf.down, false);
+    if (!std::exchange(vf.in_use, true) || interrupted || back)
+        wake();
     return verdict;
 }
 

@@ -14,14 +14,19 @@
 // DPDK forgets what was set up for a VF when that resets itself, tags first. So VFs have no VLAN: their guests could
 // get rid of it.
 //
+// Of a function level reset (its user was killed, or unplugged) DPDK tells nobody. That a VF no longer receives is seen
+// by its queues, which a reset disables; the kernel's list tells whether it is there. Both are looked at by vfs().
+//
 // All is done in DPDK's interrupt thread (interrupt_thread.hpp).
 #pragma once
 
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "drivers/nic/ixgbe_registers.hpp"
 #include "drivers/nic/vf_mailbox_policy.hpp"
 #include "drivers/steering/steering.hpp"
 
@@ -44,8 +49,8 @@ class IxgbeSteering final : public Steering {
     IxgbeSteering(IxgbeSteering const&) = delete;
     IxgbeSteering& operator=(IxgbeSteering const&) = delete;
 
-    // A VF is always present; its link is up when the port's is and its user has brought it up since it was given.
-    // That it was brought down again the PF is not told.
+    // A VF is present while the kernel knows it and the NIC answers. Its link is up when the port's is and its user has
+    // brought it up since it was given; down again (once, at least) when its user, or the kernel, has reset it.
     std::vector<VfState> vfs() override;
     int changes_fd() const override { return changes_fd_; }
     void give(std::uint16_t vf, VfSettings const& settings) override;
@@ -60,7 +65,12 @@ class IxgbeSteering final : public Steering {
     struct Vf {
         std::string name;
         bool given = false, in_use = false;
+        bool receiving = false;    // its queues were enabled when they were looked at last
+        bool down = false;         // they were, and are no longer
+        bool interrupted = false;  // it was receiving, and was reset since vfs() said so
+        bool counted = false;      // since its user brought it up
         VfMac mac{};
+        WrappingCounter received_frames{32}, received_bytes{36}, sent_frames{32}, sent_bytes{36};
     };
 
     void set_up();
@@ -68,11 +78,16 @@ class IxgbeSteering final : public Steering {
     std::uint16_t number_of(std::uint16_t vf) const;
     void steer(VfMac const& mac, std::uint16_t pool);
     void enable(std::uint16_t number, bool on) const;
+    bool is_present(std::uint16_t number) const;
+    VfState look_at(std::uint16_t number, bool port_is_up);
+    static void count(Vf& vf, VfTraffic const& now);
+    void wake() const;
     friend struct IxgbeEvents;
     MailboxVerdict on_message(std::uint16_t vf, std::span<std::uint32_t const> message);
 
     IxgbeOptions options_;
     int changes_fd_ = -1;
+    std::optional<IxgbeRegisters> registers_;
     std::uint16_t most_frame_bytes_ = 0;
     std::vector<std::uint16_t> numbers_;      // of options_.vfs, as the NIC counts
     std::vector<Vf> vfs_;                     // by number; touched by the interrupt thread alone, as all below

@@ -71,7 +71,10 @@ std::vector<VfState> BridgeSteering::vfs() {
     std::vector<VfState> states;
     for (std::uint16_t vf = 0; vf < options_.vfs.size(); ++vf) {
         auto const port = netlink_.find(bridge_end(vf));
-        states.push_back({guest_end(vf), port.has_value(), port && port->carrier});
+        VfState state{guest_end(vf), port.has_value(), port && port->carrier};
+        if (port)  // which sends what the other end receives
+            state.traffic = {port->sent_frames, port->sent_bytes, port->received_frames, port->received_bytes};
+        states.push_back(std::move(state));
     }
     return states;
 }

@@ -130,6 +130,10 @@ std::optional<LinkFacts> RouteNetlink::find(std::string const& name) {
     facts.up = (rtnl_link_get_flags(link.get()) & IFF_UP) != 0;
     facts.carrier = rtnl_link_get_carrier(link.get()) != 0;
     facts.operational = rtnl_link_get_operstate(link.get()) == oper_up;
+    facts.received_frames = rtnl_link_get_stat(link.get(), RTNL_LINK_RX_PACKETS);
+    facts.received_bytes = rtnl_link_get_stat(link.get(), RTNL_LINK_RX_BYTES);
+    facts.sent_frames = rtnl_link_get_stat(link.get(), RTNL_LINK_TX_PACKETS);
+    facts.sent_bytes = rtnl_link_get_stat(link.get(), RTNL_LINK_TX_BYTES);
     if (auto* const address = rtnl_link_get_addr(link.get());
         address != nullptr && nl_addr_get_len(address) == facts.mac.size())
         std::copy_n(static_cast<std::uint8_t const*>(nl_addr_get_binary_addr(address)), facts.mac.size(),

@@ -19,6 +19,7 @@ struct LinkFacts {
     bool carrier = false;
     bool operational = false;  // the kernel has taken the carrier into account: frames are sent
     VfMac mac{};
+    std::uint64_t received_frames = 0, received_bytes = 0, sent_frames = 0, sent_bytes = 0;
 };
 
 class RouteNetlink {

@@ -9,9 +9,12 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
+
+#include "drivers/steering/vf_traffic.hpp"
 
 namespace librettos {
 
@@ -29,6 +32,8 @@ struct VfState {
     bool present =
         false;  // false: gone with the guest that had it, or unplugged; take() brings back what can be brought back
     bool link_up = false;
+    std::optional<VfTraffic> traffic = {};  // not set: it cannot be counted
+    bool operator==(VfState const&) const = default;
 };
 
 struct VfSettings {
@@ -41,7 +46,8 @@ class Steering {
     virtual ~Steering() = default;
 
     virtual std::vector<VfState> vfs() = 0;  // number n is at index n
-    // Readable when a VF may have come, gone, or its link changed since the last look at vfs().
+    // Readable when a VF may have come, gone, or its link changed since the last look at vfs(). Not everything that
+    // happens to a VF is told: while one is used, vfs() is to be called every second.
     virtual int changes_fd() const = 0;
     // Only frames from `settings.mac` leave through the VF. ENODEV: it is not present; ENOTSUP: no VLANs here.
     virtual void give(std::uint16_t vf, VfSettings const& settings) = 0;

@@ -23,8 +23,8 @@ MAY_INCLUDE = {
     "daemon/ctl": ["daemon/api", "daemon/config", "drivers/start_check.hpp", "drivers/nic/preflight.hpp", "drivers/hypervisor/xen"],
     "daemon/engine/datapath": ["daemon/api", "daemon/config", "daemon/engine/boot.hpp", "drivers/hypervisor/hypervisor.hpp",
                                "portmap", "guest-frontend/include"],
-    "daemon/engine": ["daemon/api", "daemon/config", "daemon/engine", "drivers/hypervisor", "drivers/nic/port_description.hpp", "portmap",
-                      "guest-frontend/include"],
+    "daemon/engine": ["daemon/api", "daemon/config", "daemon/engine", "drivers/hypervisor", "drivers/nic/port_description.hpp", "drivers/steering/vf_traffic.hpp",
+                      "portmap", "guest-frontend/include"],
     "daemon/holder": ["daemon/api", "daemon/config", "daemon/engine", "drivers", "portmap", "guest-frontend/include"],
 }
 

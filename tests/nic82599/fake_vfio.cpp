@@ -136,8 +136,8 @@ std::optional<void*> FakeVfio::mmap(void* address, std::size_t size, int flags, 
     if (descriptor.kind != Kind::device || offset >> region_shift != VFIO_PCI_BAR0_REGION_INDEX) {
         return std::nullopt;
     }
-    long const place = syscall(SYS_mmap, address, size, PROT_NONE,
-                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (flags & MAP_FIXED), -1, 0);
+    long const place =
+        syscall(SYS_mmap, address, size, PROT_NONE, MAP_SHARED | MAP_NORESERVE | (flags & MAP_FIXED), fd, offset);
     if (place == -1) {
         return MAP_FAILED;
     }
@@ -189,7 +189,7 @@ int FakeVfio::group_ioctl(Function function, unsigned long request, void* argume
 }
 
 int FakeVfio::open_device(Function function) {
-    int const fd = new_descriptor("vfio-device");
+    int const fd = new_descriptor("[vfio-device]");  // as /proc/PID/maps shows the kernel's
     auto const configuration = configuration_space(function);
     auto const at = static_cast<off_t>(std::uint64_t{VFIO_PCI_CONFIG_REGION_INDEX} << region_shift);
     if (fd < 0 || pwrite(fd, configuration.data(), configuration.size(), at) < 0) {

@@ -116,6 +116,8 @@ class Nic {
     void write_queue_drop(std::uint32_t value);
     void after_queue_write(reg::Offset offset);
     std::uint32_t read_vf(unsigned vf, reg::Offset offset);
+    bool read_vf_counter(reg::Offset offset, std::uint32_t& value) const;
+    static std::uint32_t counter(Vf const& vf, reg::Offset offset);
     void write_vf(unsigned vf, reg::Offset offset, std::uint32_t value);
     reg::Offset vf_queue_register(unsigned vf, reg::Offset offset) const;
 

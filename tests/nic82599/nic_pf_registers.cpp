@@ -44,6 +44,9 @@ std::uint32_t Nic::read_pf(reg::Offset offset) {
     if (is_between(offset, reg::PFMAILBOX(0), 4 * RegisterFile::pools)) {
         return mailbox_.read_pf((offset - reg::PFMAILBOX(0)) / 4);
     }
+    if (std::uint32_t value = 0; read_vf_counter(offset, value)) {
+        return value;
+    }
     std::uint32_t const value = registers_.get(offset);
     if (Statistics::clears_on_read(offset)) {
         registers_.set(offset, 0);

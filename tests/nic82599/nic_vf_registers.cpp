@@ -26,6 +26,48 @@ reg::Offset Nic::vf_queue_register(unsigned vf, reg::Offset offset) const {
     return (transmit ? reg::tx_queue(absolute) : reg::rx_queue(absolute)) + (offset & 0x3F);
 }
 
+// At the PF's addresses. False: it is none of them.
+bool Nic::read_vf_counter(reg::Offset offset, std::uint32_t& value) const {
+    struct Place {
+        reg::Offset first, step, seen_by_vf;
+    };
+    static constexpr Place places[] = {{reg::PVFGPRC(0), 0x40, reg::vf::VFGPRC},
+                                       {reg::PVFGORC_LSB(0), 0x40, reg::vf::VFGORC_LSB},
+                                       {reg::PVFGORC_MSB(0), 0x40, reg::vf::VFGORC_MSB},
+                                       {reg::PVFMPRC(0), 0x40, reg::vf::VFMPRC},
+                                       {reg::PVFGPTC(0), 4, reg::vf::VFGPTC},
+                                       {reg::PVFGOTC_LSB(0), 8, reg::vf::VFGOTC_LSB},
+                                       {reg::PVFGOTC_MSB(0), 8, reg::vf::VFGOTC_MSB}};
+    for (Place const& place : places) {
+        reg::Offset const at = offset - place.first;
+        if (at < place.step * RegisterFile::pools && at % place.step == 0) {
+            unsigned const vf = at / place.step;
+            value = vf < vf_.size() ? counter(vf_[vf], place.seen_by_vf) : 0;
+            return true;
+        }
+    }
+    return false;
+}
+
+std::uint32_t Nic::counter(Vf const& vf, reg::Offset offset) {
+    switch (offset) {
+        case reg::vf::VFGPRC:
+            return vf.good_received;
+        case reg::vf::VFGORC_LSB:
+            return static_cast<std::uint32_t>(vf.octets_received);
+        case reg::vf::VFGORC_MSB:
+            return static_cast<std::uint32_t>(vf.octets_received >> 32 & 0xF);
+        case reg::vf::VFMPRC:
+            return vf.multicast_received;
+        case reg::vf::VFGPTC:
+            return vf.good_sent;
+        case reg::vf::VFGOTC_LSB:
+            return static_cast<std::uint32_t>(vf.octets_sent);
+        default:
+            return static_cast<std::uint32_t>(vf.octets_sent >> 32 & 0xF);
+    }
+}
+
 std::uint32_t Nic::read_vf(unsigned vf, reg::Offset offset) {
     Vf& self = vf_[vf];
     switch (offset) {
@@ -36,19 +78,13 @@ std::uint32_t Nic::read_vf(unsigned vf, reg::Offset offset) {
         case reg::vf::VFMAILBOX:
             return mailbox_.read_vf(vf);
         case reg::vf::VFGPRC:
-            return self.good_received;
         case reg::vf::VFGORC_LSB:
-            return static_cast<std::uint32_t>(self.octets_received);
         case reg::vf::VFGORC_MSB:
-            return static_cast<std::uint32_t>(self.octets_received >> 32 & 0xF);
         case reg::vf::VFMPRC:
-            return self.multicast_received;
         case reg::vf::VFGPTC:
-            return self.good_sent;
         case reg::vf::VFGOTC_LSB:
-            return static_cast<std::uint32_t>(self.octets_sent);
         case reg::vf::VFGOTC_MSB:
-            return static_cast<std::uint32_t>(self.octets_sent >> 32 & 0xF);
+            return counter(self, offset);
         default:
             break;
     }

@@ -214,6 +214,28 @@ constexpr Offset PFVMVIR(unsigned pool) {
 constexpr Offset PFUTA(unsigned i) {
     return 0xF400 + 4 * i;
 }
+// 8.3: each VF's counters, as the PF reads them: neither cleared by that nor stuck, they wrap
+constexpr Offset PVFGPRC(unsigned vf) {
+    return 0x101C + 0x40 * vf;
+}
+constexpr Offset PVFGORC_LSB(unsigned vf) {
+    return 0x1020 + 0x40 * vf;
+}
+constexpr Offset PVFGORC_MSB(unsigned vf) {
+    return 0xD020 + 0x40 * vf;
+}
+constexpr Offset PVFMPRC(unsigned vf) {
+    return 0xD01C + 0x40 * vf;
+}
+constexpr Offset PVFGPTC(unsigned vf) {
+    return 0x8300 + 4 * vf;
+}
+constexpr Offset PVFGOTC_LSB(unsigned vf) {
+    return 0x8400 + 8 * vf;
+}
+constexpr Offset PVFGOTC_MSB(unsigned vf) {
+    return 0x8404 + 8 * vf;
+}
 constexpr std::uint32_t VT_CTL_VT_ENA = bit(0), VT_CTL_DIS_DEF_POOL = bit(29), VT_CTL_RPL_EN = bit(30);
 constexpr std::uint32_t VML2FLT_AUPE = bit(24), VML2FLT_ROMPE = bit(25), VML2FLT_ROPE = bit(26), VML2FLT_BAM = bit(27),
                         VML2FLT_MPE = bit(28);

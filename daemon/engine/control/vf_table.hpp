@@ -2,6 +2,7 @@
 // The VFs, as the holder says that they are, and whose they are.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -16,7 +17,8 @@ struct Vf {
     std::string name;
     bool present = false;
     bool link_up = false;
-    std::optional<DomId> owner;  // has it, or is on the way there or back
+    std::optional<VfTraffic> traffic = {};
+    std::optional<DomId> owner = {};  // has it, or is on the way there or back
 };
 
 class VfTable {
@@ -24,7 +26,7 @@ class VfTable {
     // None is present until the holder says so.
     explicit VfTable(std::vector<std::string> const& names) {
         for (auto const& name : names)
-            vfs_.push_back({.name = name, .present = false, .link_up = false, .owner = {}});
+            vfs_.push_back({.name = name});
     }
 
     std::vector<Vf> const& all() const { return vfs_; }
@@ -39,9 +41,14 @@ class VfTable {
         bool const lost = (vf.present && state.present == 0) || (vf.link_up && state.up == 0);
         vf.present = state.present != 0;
         vf.link_up = state.up != 0;
+        vf.traffic = state.counted != 0 ? std::optional(state.traffic) : std::nullopt;
         return lost;
     }
 
+    std::size_t free() const {
+        return static_cast<std::size_t>(
+            std::count_if(vfs_.begin(), vfs_.end(), [](Vf const& vf) { return vf.present && !vf.owner; }));
+    }
     // One that is nobody's and there, the first such.
     std::optional<std::uint16_t> choose() const {
         for (std::size_t vf = 0; vf < vfs_.size(); ++vf) {

@@ -22,7 +22,7 @@ struct Nic {
     ~Nic() { close(changes); }
     int const changes = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     std::mutex mutex;
-    std::vector<VfState> vfs{{"vf0", true, false}, {"vf1", true, false}};
+    std::vector<VfState> vfs{{"vf0", true, false, {}}, {"vf1", true, false, {}}};
     std::vector<std::string> done;
     std::mutex busy;  // held: operations take their time
 };
@@ -134,6 +134,28 @@ TEST_F(SteeringThreadTest, ChangesAreToldAsTheyCome) {
     ASSERT_EQ(changed.size(), 1U);
     EXPECT_EQ(changed[0].message.vf, 0);
     EXPECT_EQ(changed[0].message.present, 0);
+}
+
+TEST_F(SteeringThreadTest, WhatIsInUseIsLookedAtAgainAndAgain) {
+    news(2);
+    ASSERT_TRUE(thread.ask(1, request(VfOperation::steer_to_vf, 1, 10)));
+    EXPECT_EQ(news(2).at(0).message.counted, 0);
+    for (std::uint64_t const bytes : {100U, 200U}) {
+        {
+            std::lock_guard const lock(nic.mutex);
+            nic.vfs[1].traffic = VfTraffic{1, 2, 3, bytes};
+        }
+        auto const counted = news(1);
+        ASSERT_EQ(counted.size(), 1U);
+        EXPECT_EQ(counted[0].message.vf, 1);
+        EXPECT_EQ(counted[0].message.counted, 1);
+        EXPECT_EQ(counted[0].message.traffic, (VfTraffic{1, 2, 3, bytes}));
+    }
+    {
+        std::lock_guard const lock(nic.mutex);
+        nic.vfs[1].present = false;  // and nobody says so
+    }
+    EXPECT_EQ(news(1).at(0).message.present, 0);
 }
 
 TEST_F(SteeringThreadTest, TooManyAreRefusedAndNobodyWaits) {

@@ -111,6 +111,10 @@ class BridgeBench final : public SteeringBench {
         EXPECT_EQ(run("ip link set " + end + " up"), 0);
         return std::make_unique<Wire>(end);
     }
+    void bring_down(std::uint16_t vf) override { EXPECT_EQ(run("ip link set vf" + std::to_string(vf) + " down"), 0); }
+    void kill_user(std::uint16_t vf) override {
+        EXPECT_EQ(run("ip link del vf" + std::to_string(vf)), 0);  // as when its namespace ends
+    }
     // What a guest does with its VF.
     void move_away(std::string const& vf) const {
         EXPECT_EQ(run("ip netns add " + elsewhere + " && ip link set " + vf + " netns " + elsewhere + " && ip -n " +

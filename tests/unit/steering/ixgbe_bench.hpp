@@ -73,6 +73,8 @@ class IxgbeBench final : public SteeringBench {
         EXPECT_TRUE(laboratory_.link_comes(static_cast<std::uint16_t>(port)));
         return std::make_unique<PortEnd>(laboratory_, static_cast<std::uint16_t>(port));
     }
+    void bring_down(std::uint16_t vf) override { EXPECT_EQ(rte_eth_dev_stop(port_of(vf)), 0); }
+    void kill_user(std::uint16_t vf) override { nic().function_level_reset(nic82599::Function::vf(vf)); }
 
   private:
     nic82599::Laboratory laboratory_;

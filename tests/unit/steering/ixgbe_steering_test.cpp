@@ -2,6 +2,7 @@
 // What an 82599 has beyond the conformance suite: a mailbox that hostile guests write to, rates, VFs that must be
 // there.
 #include <gmock/gmock.h>
+#include <poll.h>
 
 #include "tests/unit/steering/ixgbe_bench.hpp"
 
@@ -89,6 +90,51 @@ TEST_F(IxgbeSteeringTest, AFullVfHoldsUpNobody) {
     bench.wire().send(server, peer, 1000);
     EXPECT_EQ(bench.port().received(), Numbers{1000});
     EXPECT_GT(bench.nic().events().queue_full, 0u);
+}
+
+TEST_F(IxgbeSteeringTest, CountersAreExact) {
+    steering.give(0, {guest});
+    auto const vf = bench.bring_up(0);
+    steering.steer_to_vf(0, guest);
+    auto const before = steering.vfs()[0].traffic.value();
+    for (std::uint32_t number = 0; number < 5; ++number)
+        bench.wire().send(guest, peer, number);
+    vf->send(peer, guest, 6);
+    auto const after = steering.vfs()[0].traffic.value();
+    EXPECT_EQ(after.received_frames - before.received_frames, 5u);
+    EXPECT_EQ(after.received_bytes - before.received_bytes, 5 * 128u);
+    EXPECT_EQ(after.sent_frames - before.sent_frames, 1u);
+    EXPECT_EQ(after.sent_bytes - before.sent_bytes, 128u);
+}
+
+// Lost frames, perhaps: so it is said, though all is well again before anybody looks.
+TEST_F(IxgbeSteeringTest, AUsersResetIsToldOnce) {
+    steering.give(0, {guest});
+    auto const vf = bench.bring_up(0);
+    ASSERT_TRUE(steering.vfs()[0].link_up);
+    rte_eth_dev_stop(bench.port_of(0));
+    rte_eth_dev_start(bench.port_of(0));
+    EXPECT_FALSE(steering.vfs()[0].link_up);
+    pollfd changes{steering.changes_fd(), POLLIN, 0};
+    EXPECT_EQ(poll(&changes, 1, 0), 1) << "there is more to see";
+    EXPECT_TRUE(steering.vfs()[0].link_up);
+}
+
+TEST_F(IxgbeSteeringTest, APortThatIsGoneHasNoVfs) {
+    steering.give(0, {guest});
+    auto const vf = bench.bring_up(0);
+    bench.nic().set_removed(true);
+    for (auto const& state : steering.vfs())
+        EXPECT_FALSE(state.present || state.link_up);
+    bench.nic().set_removed(false);
+}
+
+TEST(WrappingCounters, CountOn) {
+    WrappingCounter counter(36);
+    counter.start(0xF'FFFF'FFF0);
+    counter.see(0xF'FFFF'FFFF);
+    counter.see(0x10);
+    EXPECT_EQ(counter.total(), 0x20u);
 }
 
 TEST_F(IxgbeSteeringTest, VlansAreRefused) {

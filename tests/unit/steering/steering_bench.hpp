@@ -33,6 +33,9 @@ class SteeringBench {
     virtual Endpoint& port() = 0;
     // What the VF's user does; the VF has been given.
     virtual std::unique_ptr<Endpoint> bring_up(std::uint16_t vf) = 0;
+    virtual void bring_down(std::uint16_t vf) = 0;
+    // It is killed, and the kernel cleans up after it.
+    virtual void kill_user(std::uint16_t vf) = 0;
 };
 
 // Defined by each implementation's test. nullptr: not on this machine, and why.

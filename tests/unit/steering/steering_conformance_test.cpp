@@ -63,6 +63,58 @@ TEST_F(SteeringConformance, ALinkThatComesUpIsTold) {
     EXPECT_FALSE(steering().vfs()[1].link_up);
 }
 
+// Told, or seen at one of the looks that there have to be.
+TEST_F(SteeringConformance, AVfThatItsUserLeavesIsNoticed) {
+    auto const is_lost = [&](std::uint16_t vf) {
+        auto const state = steering().vfs().at(vf);
+        return !state.present || !state.link_up;
+    };
+    auto const is_noticed = [&](std::uint16_t vf) {
+        auto const until = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+        while (!is_lost(vf) && std::chrono::steady_clock::now() < until)
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        return is_lost(vf);
+    };
+    steering().give(0, {guest});
+    steering().give(1, {other_guest});
+    auto const first = bench->bring_up(0);
+    auto const second = bench->bring_up(1);
+    ASSERT_FALSE(is_lost(0) || is_lost(1));
+    bench->bring_down(0);
+    EXPECT_TRUE(is_noticed(0));
+    EXPECT_FALSE(is_lost(1));
+    bench->kill_user(1);
+    EXPECT_TRUE(is_noticed(1));
+    for (std::uint16_t const vf : {0, 1})
+        steering().take(vf);
+    steering().give(0, {guest});
+    auto const again = bench->bring_up(0);
+    EXPECT_FALSE(is_lost(0));
+}
+
+TEST_F(SteeringConformance, WhatGoesThroughAVfIsCounted) {
+    steering().give(0, {guest});
+    auto const vf = bench->bring_up(0);
+    steering().steer_to_vf(0, guest);
+    auto const before = steering().vfs();
+    ASSERT_TRUE(before[0].traffic && before[1].traffic);
+    constexpr std::uint32_t in = 40, out = 90, frame_bytes = 60;  // more than a kernel says by itself
+    for (std::uint32_t number = 0; number < in; ++number)
+        wire().send(guest, peer, number);
+    EXPECT_EQ(vf->received().size(), in);
+    for (std::uint32_t number = 0; number < out; ++number)
+        vf->send(peer, guest, number);
+    EXPECT_EQ(wire().received().size(), out);
+    auto const after = steering().vfs();
+    auto const received = after[0].traffic->received_frames - before[0].traffic->received_frames;
+    auto const sent = after[0].traffic->sent_frames - before[0].traffic->sent_frames;
+    EXPECT_TRUE(received >= in && received < out) << received;
+    EXPECT_TRUE(sent >= out && sent < out + in) << sent;
+    EXPECT_GE(after[0].traffic->received_bytes - before[0].traffic->received_bytes, in * frame_bytes);
+    EXPECT_GE(after[0].traffic->sent_bytes - before[0].traffic->sent_bytes, out * frame_bytes);
+    EXPECT_LT(after[1].traffic->sent_frames - before[1].traffic->sent_frames, out);
+}
+
 TEST_F(SteeringConformance, FramesGoWhereTheyAreSteeredTo) {
     steering().steer_to_port(guest);
     steering().give(0, {guest});
