@@ -251,6 +251,12 @@ void check_kernel(Config::Direct const& direct, SourceMap const& source) {
 void check_direct(Config const& config, SourceMap const& source) {
     constexpr std::size_t most_vfs = 64;
     auto const& direct = config.direct;
+    if (direct.automatic.demote_mbps >= direct.automatic.promote_mbps) {
+        source.fail("direct.auto.demote_mbps",
+                    std::to_string(direct.automatic.demote_mbps) + " is not below direct.auto.promote_mbps (" +
+                        std::to_string(direct.automatic.promote_mbps) +
+                        "), and guests would move to and fro; write less, a fifth of that for example");
+    }
     one_of(source, "direct.steering", direct.steering, {"none", "bridge", "ixgbe", "kernel"});
     if (direct.steering == "none") {
         return;

@@ -55,6 +55,15 @@ struct Config {
         std::string pf;                 // interface, whose driver is the kernel's
         std::vector<std::string> vfs;   // interfaces, the guests' ends of veth pairs; of a NIC PCI addresses
         std::uint32_t rate_mbps = 0;    // of each queue of a VF, with ixgbe
+        struct Auto {                   // who has the VFs by load; librettosctl switch GUEST auto
+            bool enabled = false;       // for guests of which no operator has said anything
+            std::uint32_t promote_mbps = 100;
+            std::uint32_t demote_mbps = 20;
+            std::uint32_t takeover_percent = 200;
+            std::uint32_t window_s = 10;
+            std::uint32_t dwell_s = 60;
+            std::uint32_t back_off_s = 60;
+        } automatic;
     } direct;
 
     struct Attach {

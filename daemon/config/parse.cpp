@@ -250,6 +250,15 @@ void read_direct(TableReader table, Config::Direct& direct) {
     table.read("pf", direct.pf);
     table.read("vfs", direct.vfs);
     table.read("rate_mbps", direct.rate_mbps, 0, 10'000);
+    TableReader automatic = table.table("auto");
+    automatic.read("enabled", direct.automatic.enabled);
+    automatic.read("promote_mbps", direct.automatic.promote_mbps, 1, 1'000'000);
+    automatic.read("demote_mbps", direct.automatic.demote_mbps, 0, 1'000'000);
+    automatic.read("takeover_percent", direct.automatic.takeover_percent, 110, 10'000);
+    automatic.read("window_s", direct.automatic.window_s, 1, 3600);
+    automatic.read("dwell_s", direct.automatic.dwell_s, 1, 86'400);
+    automatic.read("back_off_s", direct.automatic.back_off_s, 1, 3600);
+    automatic.finish();
     table.finish();
 }
 

@@ -47,7 +47,7 @@ struct AttachChoice {
 
 struct SwitchChoice {
     std::string guest = {};
-    std::string to = {};  // "direct" or "server"
+    std::string to = {};  // "direct", "server" or "auto"
     bool dry_run = false;
     std::optional<std::uint16_t> vf = {};
     std::optional<std::uint32_t> timeout_ms = {};
@@ -68,7 +68,7 @@ int why_port(Session const& session, PortFilter const& filter, std::uint16_t por
 int show_stats(Session const& session, StatsView const& view);
 int limit_guest(Session const& session, std::string const& guest, LimitChange const& change);
 int attach_guest(Session const& session, std::string const& guest, AttachChoice const& choice);
-// Waits for the outcome; exit_refused when the guest is not where it was to go.
+// Waits for the outcome, unless it is for the server to choose; exit_refused when the guest is not where it was to go.
 int switch_guest(Session const& session, SwitchChoice const& choice);
 int list_vfs(Session const& session);
 // Every check of this machine's start, by the configuration; asks no server. exit_unhealthy when one is bad.

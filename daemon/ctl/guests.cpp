@@ -55,6 +55,15 @@ std::string path_text(Json const& guest) {
 }
 
 // Empty: there was none.
+// Measured where there are VFs; with the reason for its way, if the server chooses that.
+std::string load_text(Json const& guest) {
+    auto const vf_switch = field(guest, "switch");
+    if (text_field(vf_switch, "way") == "auto")
+        return "auto: " + text_field(vf_switch, "why");
+    auto const load = number_field(vf_switch, "load_bits_per_s");
+    return load == 0 ? std::string() : bit_rate(static_cast<double>(load));
+}
+
 std::string last_switch_text(Json const& guest) {
     auto const last = field(field(guest, "switch"), "last");
     if (last.is_null())
@@ -99,6 +108,7 @@ void print_guest(Session const& session, Json const& guest) {
     line("queues      ",
          std::to_string(number_field(guest, "queues")) + ", rings of " + byte_size(number_field(guest, "ring_bytes")));
     line("path        ", path_text(guest));
+    line("load        ", load_text(guest));
     line("last switch ", last_switch_text(guest));
     line("features    ", joined_field(guest, "features"));
     line("limit       ", limit_text(field(guest, "limit")));

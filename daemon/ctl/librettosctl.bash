@@ -68,7 +68,7 @@ _librettosctl() {
             [[ -z $second ]] && words="$(_librettosctl_guests)"
             ;;
         switch)
-            words="direct server --dry-run --vf --timeout"
+            words="direct server auto --dry-run --vf --timeout"
             [[ -z $second ]] && words="$(_librettosctl_guests)"
             ;;
         completion) words="bash" ;;

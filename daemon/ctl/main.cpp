@@ -57,7 +57,8 @@ std::string check_protocol(std::string const& text) {
 }
 
 std::string check_path(std::string const& text) {
-    return text == "direct" || text == "server" ? std::string{} : "'" + text + "' is neither direct nor server";
+    return text == "direct" || text == "server" || text == "auto" ? std::string{}
+                                                                  : "'" + text + "' is none of direct, server, auto";
 }
 
 std::optional<std::uint64_t> quantity_option(std::string const& text) {
@@ -145,9 +146,9 @@ void add_vf_commands(CLI::App& app, Arguments& a, Command& chosen) {
     auto* to = add_command(app, chosen, "switch", "Move a guest to a VF of the NIC, or back to the server",
                            [&](auto& session) { return switch_guest(session, a.vf_switch); });
     to->add_option("GUEST", a.vf_switch.guest, "Name or domain id of a guest with an address of its own")->required();
-    to->add_option("PATH", a.vf_switch.to, "direct: to a VF; server: back")
+    to->add_option("PATH", a.vf_switch.to, "direct: to a VF; server: back; auto: by its load")
         ->required()
-        ->type_name("direct|server")
+        ->type_name("direct|server|auto")
         ->check(CLI::Validator(check_path, ""));
     to->add_flag("--dry-run", a.vf_switch.dry_run, "Only check, and say which steps it would take");
     to->add_option("--vf", a.vf_switch.vf, "This VF, and not the first that is free")
@@ -156,6 +157,10 @@ void add_vf_commands(CLI::App& app, Arguments& a, Command& chosen) {
     to->add_option("--timeout", a.vf_switch.timeout_ms, "How long the guest may take for each step, 2000 unless given")
         ->type_name("MS")
         ->check(CLI::Range(1, 60000).description(""));
+    to->parse_complete_callback([&a] {
+        if (a.vf_switch.to == "auto" && a.vf_switch.vf)
+            throw CLI::ValidationError("--vf", "auto chooses the VF by itself");
+    });
     add_command(app, chosen, "vf", "The VFs, and whose they are", list_vfs);
 }
 

@@ -97,7 +97,8 @@ void print_particulars(Session const& session, Json const& status) {
         *session.out << session.style.paint(Tone::dim, label) << printable(text) << "\n";
     };
     line("port        ", port_line(field(status, "port")));
-    line("offloads    ", joined_field(field(status, "port"), "offloads"));
+    if (auto const offloads = joined_field(field(status, "port"), "offloads"); !offloads.empty())
+        line("offloads    ", offloads);
     line("address     ", address_line(field(status, "network")));
     line("guests      ", number(guests, "connected") + " connected, " + number(guests, "connecting") + " connecting, " +
                              number(guests, "detached") + " detached");
@@ -106,7 +107,12 @@ void print_particulars(Session const& session, Json const& status) {
     if (auto const direct = field(status, "direct"); number_field(direct, "vfs") > 0)
         line("VFs         ", number(direct, "vfs") + " (" + text_field(direct, "steering") + "), " +
                                  number(direct, "in_use") + " in use, " +
-                                 counted(number_field(direct, "guests"), "guest") + " direct");
+                                 counted(number_field(direct, "guests"), "guest") + " direct, " +
+                                 number(field(direct, "auto"), "guests") + " moved by load");
+    if (auto const last = field(field(field(status, "direct"), "auto"), "last"); !last.is_null())
+        line("last move   ", text_field(last, "guest") +
+                                 (text_field(last, "to") == "direct" ? " to a VF, " : " to the server, ") +
+                                 duration(number_field(last, "age_s")) + " ago: " + text_field(last, "reason"));
     auto const authority = text_field(status, "portmap_authority");
     line("hypervisor  ",
          text_field(status, "hypervisor") + (authority.empty() ? "" : ", portmap kept by the " + authority));

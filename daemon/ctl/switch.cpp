@@ -68,6 +68,17 @@ void print_steps(Session const& session, Json const& last) {
     }
 }
 
+int print_automatic(Session const& session, SwitchChoice const& choice, Reply const& reply) {
+    if (session.json)
+        *session.out << reply.line << "\n";
+    else
+        *session.out << printable(choice.guest)
+                     << (flag_field(reply.result, "already") ? " is moved by its load already\n"
+                         : choice.dry_run                    ? " would be moved by its load\n"
+                                                             : " is moved by its load from now on\n");
+    return exit_fine;
+}
+
 // Reached or not, and why not.
 int print_outcome(Session const& session, SwitchChoice const& choice, Json const& guest) {
     auto const last = field(field(guest, "switch"), "last");
@@ -90,6 +101,11 @@ void print_plan(Session const& session, SwitchChoice const& choice, Json const& 
                  << "): " << printable(joined_field(plan, "steps")) << "\n";
 }
 
+std::string frames_text(Json const& vf, char const* key) {
+    auto const traffic = field(vf, "traffic");
+    return traffic.is_null() ? std::string() : grouped(number_field(traffic, key));
+}
+
 }  // namespace
 
 int switch_guest(Session const& session, SwitchChoice const& choice) {
@@ -101,6 +117,8 @@ int switch_guest(Session const& session, SwitchChoice const& choice) {
     auto const begun = session.ask(request);
     if (!begun.ok)
         return report_refusal(session, begun);
+    if (choice.to == "auto")
+        return print_automatic(session, choice, begun);
     if (choice.dry_run || flag_field(begun.result, "already")) {
         if (session.json)
             *session.out << begun.line << "\n";
@@ -130,18 +148,30 @@ int list_vfs(Session const& session) {
         *session.out << reply.line << "\n";
         return exit_fine;
     }
-    Table table{{{"VF", Table::Align::right}, {"INTERFACE"}, {"LINK"}, {"GUEST"}, {"MAC"}, {"STEP"}}};
+    Table table{{{"VF", Table::Align::right},
+                 {"INTERFACE"},
+                 {"LINK"},
+                 {"GUEST"},
+                 {"MAC"},
+                 {"STEP"},
+                 {"WAY"},
+                 {"RECEIVED", Table::Align::right},
+                 {"SENT", Table::Align::right}}};
+    std::string reasons;
     for (auto const& vf : reply.result) {
         bool const present = flag_field(vf, "present");
         table.add({std::to_string(number_field(vf, "vf")), text_field(vf, "interface"),
                    present ? text_field(vf, "link") : "gone", text_field(vf, "guest"), text_field(vf, "mac"),
-                   text_field(vf, "step")},
+                   text_field(vf, "step"), text_field(vf, "way"), frames_text(vf, "received_frames"),
+                   frames_text(vf, "sent_frames")},
                   present ? Tone::plain : Tone::bad);
+        if (auto const why = text_field(vf, "why"); !why.empty())
+            reasons += printable(text_field(vf, "guest") + ": " + why) + "\n";
     }
     if (table.empty())
         *session.out << "no VFs: direct.steering in librettos-netserver.toml(5)\n";
     else
-        *session.out << table.text(session.style);
+        *session.out << table.text(session.style) << (reasons.empty() ? "" : "\n") << reasons;
     return exit_fine;
 }
 

@@ -35,7 +35,8 @@ class KernelPfSteering final : public Steering {
     KernelPfSteering(KernelPfSteering const&) = delete;
     KernelPfSteering& operator=(KernelPfSteering const&) = delete;
 
-    // A VF's link is the PF's: that its user has brought it up the PF's driver does not tell.
+    // A VF's link is the PF's: that its user has brought it up the PF's driver does not tell. Nor does it count what
+    // goes through VFs (igb; where a driver does not, the kernel says 0).
     std::vector<VfState> vfs() override;
     int changes_fd() const override { return changes_.fd(); }
     void give(std::uint16_t vf, VfSettings const& settings) override;

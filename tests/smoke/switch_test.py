@@ -24,10 +24,11 @@ STEPS_BACK = ["returning", "steering-back", "releasing", "taking"]
 class Stream:
     """Datagrams with numbers to a guest, which sends each back; `answers` counts them by number and by the two ways they went."""
 
-    def __init__(self, lab, address, per_s=400):
+    def __init__(self, lab, address, per_s=400, size=110):
         self._socket = lab.socket(laboratory.socket.AF_INET, laboratory.socket.SOCK_DGRAM)
         self._socket.connect((address, PORT))
         self._socket.settimeout(0.05)
+        self.size = size
         self.per_s, self.sent, self.answers, self.ways = per_s, 0, collections.Counter(), collections.Counter()
         self._over, self._until = threading.Event(), 0
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._send, self._receive)]
@@ -37,7 +38,7 @@ class Stream:
     def _send(self):
         while not self._over.is_set():
             with contextlib.suppress(OSError):  # a neighbour that is not known yet
-                self._socket.send(struct.pack("!Q", self.sent) + b"??" + bytes(100))
+                self._socket.send(struct.pack("!Q", self.sent) + b"??" + bytes(self.size - 10))
                 self.sent += 1
             time.sleep(1 / self.per_s)
 
@@ -72,6 +73,7 @@ class WithVfs:
     """What the groups share: guests, their VFs, and what the server says about them."""
 
     vfs = ["vf0"]
+    config = None
 
     @classmethod
     def setUpClass(cls):
@@ -79,7 +81,7 @@ class WithVfs:
             laboratory.Lab.check_machine(case.build)
         except laboratory.CannotRun as reason:
             raise case.unittest.SkipTest(str(reason)) from None
-        cls.lab = cls.enterClassContext(BridgedLab(case.build, vfs=cls.vfs))
+        cls.lab = cls.enterClassContext(BridgedLab(case.build, vfs=cls.vfs, config=cls.config))
         cls.program = case.build / "tests/smoke/vf_guest"
 
     def guest(self, name):

@@ -205,7 +205,8 @@ Json ApiCommands::show_guest(Json const& request) {
     json["ring_bytes"] = rings != nullptr ? rings->capacity : 0;
     json["features"] = feature_names(rings != nullptr ? rings->features : 0);
     json["mtu_bytes"] = guest.offer().mtu_bytes;
-    json["switch"] = guest.offer().mode == GuestMode::dedicated ? switch_json(guest.vf_switch()) : Json(nullptr);
+    json["switch"] =
+        guest.offer().mode == GuestMode::dedicated ? switch_json(guest, guests_->auto_switch()) : Json(nullptr);
     json["frontend_path"] = guest.frontend();
     json["backend_path"] = guest.backend();
     json["tcp_ports"] = range_list(portmap, IPPROTO_TCP, guest.domain());

@@ -59,6 +59,6 @@ class ApiCommands final : public RequestAnswerer {
 };
 
 // How far a guest is on the way to a VF or back, and how the last switch went: api.md, "switch".
-ApiCommands::Json switch_json(GuestSwitch const& vf_switch);
+ApiCommands::Json switch_json(Guest const& guest, AutoSwitch const& by_load);
 
 }  // namespace librettos::control

@@ -92,16 +92,26 @@ Json ApiCommands::network_status() const {
 Json ApiCommands::direct_status() const {
     std::size_t in_use = 0;
     std::size_t direct = 0;
+    std::size_t automatic = 0;
+    Json decision = nullptr;
     if (guests_ != nullptr) {
         for (auto const& vf : guests_->vfs().all())
             in_use += vf.owner.has_value();
-        for (auto const& [domain, guest] : guests_->all())
+        for (auto const& [domain, guest] : guests_->all()) {
             direct += guest->vf_switch().step() == VfSwitch::Step::direct;
+            automatic += guest->automatic() && guest->offer().mode == GuestMode::dedicated;
+        }
+        if (auto const& last = guests_->auto_switch().last())
+            decision = {{"guest", last->guest},
+                        {"to", last->to_direct ? "direct" : "server"},
+                        {"reason", last->reason},
+                        {"age_s", std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - last->at).count()}};
     }
     return {{"steering", config_.direct.steering},
             {"vfs", guests_ != nullptr ? guests_->vfs().all().size() : 0},
             {"in_use", in_use},
-            {"guests", direct}};
+            {"guests", direct},
+            {"auto", {{"guests", automatic}, {"last", decision}}}};
 }
 
 Json ApiCommands::status() {

@@ -62,14 +62,16 @@ std::uint16_t chosen_vf(Json const& request, VfTable const& vfs,
     if (!request.contains("vf")) {
         if (auto const vf = vfs.choose())
             return *vf;
-        throw ApiError("busy", "no VF is free", "librettosctl vf shows whose they are");
+        throw ApiError("busy", "no VF is free",
+                       "librettosctl vf shows whose they are; librettosctl switch GUEST server frees one");
     }
     auto const number = number_of(request, "vf", 0, std::numeric_limits<std::uint16_t>::max());
     auto const* const vf = vfs.find(static_cast<std::uint16_t>(number));
     if (vf == nullptr)
         throw ApiError("not-found", "there is no VF " + std::to_string(number), "librettosctl vf lists them");
     if (vf->owner)
-        throw ApiError("busy", vf->name + " is " + owner_of(*vf) + "'s", "librettosctl vf shows which are free");
+        throw ApiError("busy", vf->name + " is " + owner_of(*vf) + "'s",
+                       "librettosctl vf shows which are free; librettosctl switch GUEST server frees one");
     if (!vf->present)
         throw ApiError("failed", vf->name + " is not there", "librettosctl vf");
     return static_cast<std::uint16_t>(number);
@@ -93,8 +95,12 @@ Json report_json(GuestSwitch const& vf_switch) {
 
 }  // namespace
 
-Json switch_json(GuestSwitch const& vf_switch) {
-    return {{"step", to_text(vf_switch.step())},
+Json switch_json(Guest const& guest, AutoSwitch const& by_load) {
+    auto const& vf_switch = guest.vf_switch();
+    return {{"way", guest.automatic() ? "auto" : "fixed"},
+            {"load_bits_per_s", static_cast<std::uint64_t>(by_load.bits_per_s(guest))},
+            {"why", guest.automatic() ? Json(by_load.explain(guest, Clock::now())) : Json(nullptr)},
+            {"step", to_text(vf_switch.step())},
             {"vf", vf_switch.vf() ? Json(*vf_switch.vf()) : Json(nullptr)},
             {"serial", vf_switch.serial()},
             {"last", report_json(vf_switch)}};
@@ -104,18 +110,27 @@ Json ApiCommands::switch_guest(Json const& request) {
     auto& guest = named_guest(request);
     auto const to = request.value("to", Json(nullptr));
     auto const dry_run = request.value("dry_run", Json(false));
-    if ((to != "direct" && to != "server") || !dry_run.is_boolean())
-        throw ApiError("bad-request", "'to' is neither \"direct\" nor \"server\", or 'dry_run' no boolean",
+    if ((to != "direct" && to != "server" && to != "auto") || !dry_run.is_boolean())
+        throw ApiError("bad-request", "'to' is none of \"direct\", \"server\", \"auto\", or 'dry_run' no boolean",
                        R"({"schema": 1, "command": "switch", "guest": "web", "to": "direct"})");
     milliseconds const timeout(number_of(request, "timeout_ms", default_timeout_ms, longest_timeout_ms));
     require_switchable(guest, guests_->vfs());
     auto const& vf_switch = guest.vf_switch();
     Json answer{{"guest", guest.name()}, {"to", to}, {"already", false}, {"vf", nullptr}, {"serial", nullptr}};
+    if (to == "auto") {
+        answer["already"] = guest.automatic();
+        answer["steps"] = Json::array();
+        if (dry_run == false)
+            guests_->set_automatic(guest, true);
+        return answer;
+    }
     if (!vf_switch.idle())
         throw ApiError("busy", guest.name() + " is being switched: " + to_text(vf_switch.step()),
                        "librettosctl guest show " + guest.name());
     if (vf_switch.at_rings() == (to == "server")) {
         answer["already"] = true;
+        if (dry_run == false)
+            guests_->set_automatic(guest, false);
         answer["vf"] = vf_switch.vf() ? Json(*vf_switch.vf()) : Json(nullptr);
         return answer;
     }
@@ -129,6 +144,15 @@ Json ApiCommands::switch_guest(Json const& request) {
     return answer;
 }
 
+static Json traffic_json(Vf const& vf) {
+    if (!vf.traffic)
+        return nullptr;
+    return {{"received_frames", vf.traffic->received_frames},
+            {"received_bytes", vf.traffic->received_bytes},
+            {"sent_frames", vf.traffic->sent_frames},
+            {"sent_bytes", vf.traffic->sent_bytes}};
+}
+
 Json ApiCommands::list_vfs(Json const&) {
     require_hypervisor();
     auto list = Json::array();
@@ -136,13 +160,19 @@ Json ApiCommands::list_vfs(Json const&) {
     for (auto const& vf : guests_->vfs().all()) {
         auto const owner = vf.owner ? guests_->all().find(*vf.owner) : guests_->all().end();
         bool const owned = owner != guests_->all().end();
-        list.push_back({{"vf", number++},
-                        {"interface", vf.name},
-                        {"present", vf.present},
-                        {"link", vf.link_up ? "up" : "down"},
-                        {"guest", owned ? Json(owner->second->name()) : Json(nullptr)},
-                        {"mac", owned ? Json(to_text(owner->second->offer().mac)) : Json(nullptr)},
-                        {"step", owned ? Json(to_text(owner->second->vf_switch().step())) : Json(nullptr)}});
+        auto const* const guest = owned ? owner->second.get() : nullptr;
+        bool const automatic = owned && guest->automatic();
+        list.push_back(
+            {{"vf", number++},
+             {"interface", vf.name},
+             {"present", vf.present},
+             {"link", vf.link_up ? "up" : "down"},
+             {"guest", owned ? Json(guest->name()) : Json(nullptr)},
+             {"mac", owned ? Json(to_text(guest->offer().mac)) : Json(nullptr)},
+             {"step", owned ? Json(to_text(guest->vf_switch().step())) : Json(nullptr)},
+             {"traffic", traffic_json(vf)},
+             {"way", !owned ? Json(nullptr) : Json(automatic ? "auto" : "fixed")},
+             {"why", automatic ? Json(guests_->auto_switch().explain(*guest, Clock::now())) : Json(nullptr)}});
     }
     return list;
 }

@@ -70,6 +70,7 @@ Guest::Guest(Surroundings& surroundings, DomId domain, std::string name)
       switch_(surroundings, domain, name_, backend_ + "/" + key_switch) {
     auto const& limits = around_.config.limits;
     limits_ = {limits.frames_per_s, limits.bits_per_s, limits.ports};
+    automatic_ = around_.config.direct.automatic.enabled;
 }
 
 Guest::~Guest() {
@@ -95,6 +96,7 @@ bool Guest::adopt_connection(TimePoint now) {
     introduced_ = published_ != LVIF_STATE_UNKNOWN;
     reason_ = printable(hypervisor.read(backend_ + "/" LVIF_KEY_DETACH_REASON).value_or(""), 200);
     program_ = printable(hypervisor.read(backend_ + "/program").value_or(""), 40);
+    read_way();
     invited_ = hypervisor.read(backend_ + "/" + key_invited).has_value();
     held_ = held_written_ = hypervisor.read(backend_ + "/" + key_held).has_value();
     if (auto const limits = read_limits(hypervisor, backend_)) {

@@ -41,6 +41,7 @@ class Guest {
     static constexpr char key_held[] = "held";        // by an operator, until attach()
     static constexpr char key_invited[] = "invited";  // by an operator, whatever attach.names says
     static constexpr char key_switch[] = "switch";    // how far to a VF: VfSwitch
+    static constexpr char key_way[] = "way";          // to the wire: "auto" or "fixed", when an operator has said so
 
     enum class Phase : std::uint8_t { detached, waiting, connected, letting_go };
 
@@ -78,6 +79,8 @@ class Guest {
     void attach(TimePoint now);
     int switch_to_direct(std::uint16_t vf, std::chrono::milliseconds timeout, TimePoint now);
     int switch_to_server(std::string reason, std::chrono::milliseconds timeout, TimePoint now);
+    // Its way to the wire is chosen by its load, or by the operator. Throws std::system_error.
+    void set_automatic(bool automatic);
     void set_limits(GuestLimits const& limits);
     void link_changed(TimePoint now);
     // After an exception: try again later, and ever later.
@@ -95,6 +98,7 @@ class Guest {
     Offer const& offer() const { return offer_; }
     GuestRings const* rings() const { return rings_.get(); }
     GuestSwitch const& vf_switch() const { return switch_; }
+    bool automatic() const { return automatic_; }
     GuestLimits const& limits() const { return limits_; }
     std::string const& program() const { return program_; }
     std::string const& detach_reason() const { return reason_; }
@@ -105,6 +109,7 @@ class Guest {
   private:
     // the switch: guest_vf.cpp
     std::optional<std::string> read_switch();
+    void read_way();
     void adopt_switch(std::string const& record, TimePoint now);
     void after_switch(TimePoint now);
     // handshake: guest.cpp
@@ -172,6 +177,7 @@ class Guest {
     std::optional<Slot> slot_;
     GuestSwitch switch_;
     bool was_at_rings_ = true;  // when we looked last
+    bool automatic_ = false;
     TimePoint attached_at_{};
     TimePoint state_wake_ = TimePoint::max();
     TimePoint channel_wake_ = TimePoint::max();

@@ -9,6 +9,16 @@ std::optional<std::string> Guest::read_switch() {
     return around_.hypervisor.read(backend_ + "/" + key_switch);
 }
 
+void Guest::read_way() {
+    if (auto const way = around_.hypervisor.read(backend_ + "/" + key_way))
+        automatic_ = *way == "auto";
+}
+
+void Guest::set_automatic(bool automatic) {
+    around_.hypervisor.write(backend_ + "/" + key_way, automatic ? "auto" : "fixed");
+    automatic_ = automatic;
+}
+
 // Without its guest the switch ends at the rings.
 void Guest::adopt_switch(std::string const& record, TimePoint now) {
     auto const mac = parse_mac(around_.hypervisor.read(backend_ + "/" LVIF_KEY_MAC).value_or(""));

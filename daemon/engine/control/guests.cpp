@@ -23,6 +23,7 @@ namespace {
 
 constexpr char domains_path[] = "/local/domain";
 constexpr auto scan_again_after = std::chrono::milliseconds(200);
+constexpr auto switch_patience = std::chrono::milliseconds(2000);  // with a guest, in each step
 
 std::optional<DomId> domain_of(std::string_view text) {
     auto const number = parse_number(text, std::numeric_limits<std::uint16_t>::max());
@@ -345,6 +346,8 @@ void Guests::handle_time(TimePoint now) {
         auto const wait = around_.ports->handle_time();
         around_.ports_wake = wait == wait.max() ? TimePoint::max() : now + wait;
     }
+    if (now >= auto_switch_.wake_at())
+        move_by_load(now);
     std::vector<DomId> due;
     for (auto const& [domain, guest] : guests_) {
         if (guest->wake_at() <= now)
@@ -355,6 +358,21 @@ void Guests::handle_time(TimePoint now) {
         guarded(guest, now, [&] { guest.handle_time(now); });
         look_whether_finished(guest, now);
     }
+}
+
+void Guests::move_by_load(TimePoint now) {
+    auto const move = auto_switch_.look(guests_, now);
+    if (!move)
+        return;
+    auto& guest = *guests_.at(move->guest);
+    int refused = EAGAIN;
+    guarded(guest, now, [&] {
+        if (auto const vf = around_.vfs.choose(); move->to_direct && vf)
+            refused = guest.switch_to_direct(*vf, switch_patience, now);
+        else if (!move->to_direct)
+            refused = guest.switch_to_server("by its load: " + move->reason, switch_patience, now);
+    });
+    auto_switch_.ordered(*move, guest, refused, now);
 }
 
 // Its domain's id may be another guest's already, which was not looked at as long as this one was in the set.
@@ -390,7 +408,7 @@ void Guests::vf_done(HolderMessage const& done, TimePoint now) {
 }
 
 TimePoint Guests::next_wake() const {
-    auto wake = std::min(scan_at_, around_.ports_wake);
+    auto wake = std::min({scan_at_, around_.ports_wake, auto_switch_.wake_at()});
     for (auto const& [domain, guest] : guests_)
         wake = std::min(wake, guest->wake_at());
     return wake;
@@ -418,6 +436,7 @@ void Guests::detach(Guest& guest, std::string const& reason, TimePoint now) {
 
 void Guests::switch_guest(Guest& guest, std::optional<std::uint16_t> vf, std::chrono::milliseconds timeout,
                           TimePoint now) {
+    guest.set_automatic(false);
     int const refused =
         vf ? guest.switch_to_direct(*vf, timeout, now) : guest.switch_to_server("by the operator", timeout, now);
     if (refused != 0)

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <system_error>
 
+#include "daemon/engine/control/auto_switch.hpp"
 #include "daemon/engine/control/guest.hpp"
 
 namespace librettos::control {
@@ -51,14 +52,17 @@ class Guests {
     // These throw std::system_error for the hypervisor's refusals.
     void set_limits(Guest& guest, GuestLimits const& limits);
     void detach(Guest& guest, std::string const& reason, TimePoint now);
-    // To this VF, which is nobody's, or back to the server. The guest is connected and switches not already.
+    // As the operator says, who also ends the choice by load with it: to this VF, which is nobody's, or back to the
+    // server. The guest is connected and switches not already.
     void switch_guest(Guest& guest, std::optional<std::uint16_t> vf, std::chrono::milliseconds timeout, TimePoint now);
+    void set_automatic(Guest& guest, bool automatic) { guest.set_automatic(automatic); }
     // Also ends what detach() began. With an assignment: it is offered that from its next connection on, which begins
     // at once.
     void attach(Guest& guest, TimePoint now, std::optional<Assignment> const& assignment = std::nullopt);
     // A domain that is no guest yet, where the host makes devices, whatever attach.names says. False: no such domain.
     bool attach_domain(std::string_view name_or_domain, Assignment const& assignment, TimePoint now);
 
+    AutoSwitch const& auto_switch() const { return auto_switch_; }
     Readopted const& readopted() const { return readopted_; }
     LinkState link() const { return around_.link; }
     NetworkIdentity const& network() const { return around_.network; }
@@ -77,6 +81,7 @@ class Guests {
     bool take_up(DomId domain, TimePoint now);
     bool make_device(DomId domain, std::string const& name, TimePoint now);
     void review_ports(TimePoint now);
+    void move_by_load(TimePoint now);
     void look_again(TimePoint now, std::string const& what, std::system_error const& error);
     std::string backend_path(std::string const& guest) const;
     bool is_wanted(std::string const& name) const;
@@ -90,6 +95,7 @@ class Guests {
     Surroundings around_;
     std::map<DomId, std::unique_ptr<Guest>> guests_;
     std::map<Slot, DomId> by_slot_;
+    AutoSwitch auto_switch_{around_};
     TimePoint scan_at_ = TimePoint::max();
     TokenBucket scan_budget_{16, std::chrono::milliseconds(50)};  // a guest can cause scans: by many changes at once
     TokenBucket make_budget_{16, std::chrono::milliseconds(50)};

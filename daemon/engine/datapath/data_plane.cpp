@@ -89,7 +89,7 @@ struct DataPlane::State {
     bool is_refused(Slot slot) const;
     Slot find_slot(DomId domain, std::string const& name) const;
     void take_slot(Slot slot, DomId domain, std::string const& name);
-    std::uint64_t frames_to(Slot slot) const;
+    std::uint64_t sum(Slot slot, Counter counter) const;
     void tell_direct(Slot slot);
     void begin_pass(Slot slot);
     bool on_switch_ack(DataAck const& ack, std::vector<DataEvent>& events);
@@ -267,14 +267,18 @@ void DataPlane::set_network(NetworkIdentity const& network) {
     state.send({DataCommand::Kind::network, wire_slot, nullptr, state.networks.back().get()});
 }
 
-std::uint64_t DataPlane::State::frames_to(Slot slot) const {
-    std::uint64_t frames = 0;
+std::uint64_t DataPlane::State::sum(Slot slot, Counter counter) const {
+    std::uint64_t sum = 0;
     for (std::uint16_t thread = 0; thread < stats->threads; ++thread) {
-        frames += __atomic_load_n(
-            cells(thread) + std::size_t{slot} * counter_count + static_cast<std::size_t>(Counter::to_guest_frames),
-            __ATOMIC_RELAXED);
+        sum += __atomic_load_n(cells(thread) + std::size_t{slot} * counter_count + static_cast<std::size_t>(counter),
+                               __ATOMIC_RELAXED);
     }
-    return frames;
+    return sum;
+}
+
+RingTraffic DataPlane::traffic(Slot slot) const {
+    return {state_->sum(slot, Counter::to_guest_frames), state_->sum(slot, Counter::to_guest_bytes),
+            state_->sum(slot, Counter::from_guest_frames), state_->sum(slot, Counter::from_guest_bytes)};
 }
 
 // One command at a time: what is wanted may change faster than the threads take it over.
@@ -305,7 +309,7 @@ void DataPlane::set_direct(Slot slot, bool direct) {
 void DataPlane::drain(Slot slot) {
     State::Resident& resident = state_->residents.at(slot);
     resident.drain_passes = state_->data_threads.size() == 1 ? 1 : 3;
-    resident.drain_began = state_->frames_to(slot);
+    resident.drain_began = state_->sum(slot, Counter::to_guest_frames);
     resident.drain_anew = resident.drain_acks != 0;
     if (!resident.drain_anew) {
         state_->begin_pass(slot);
@@ -340,7 +344,8 @@ bool DataPlane::State::on_switch_ack(DataAck const& ack, std::vector<DataEvent>&
         return true;
     }
     if (!std::exchange(resident.drain_anew, false) && --resident.drain_passes == 0) {
-        events.push_back({DataEvent::Kind::drained, ack.slot, "", frames_to(ack.slot) - resident.drain_began});
+        events.push_back(
+            {DataEvent::Kind::drained, ack.slot, "", sum(ack.slot, Counter::to_guest_frames) - resident.drain_began});
     } else {
         begin_pass(ack.slot);
     }

@@ -48,6 +48,11 @@ struct DataEvent {
     std::uint64_t frames = 0;  // drained: put into the guest's rings meanwhile
 };
 
+// Through a guest's rings, since it was attached for the first time.
+struct RingTraffic {
+    std::uint64_t to_frames = 0, to_bytes = 0, from_frames = 0, from_bytes = 0;
+};
+
 class DataPlane {
   public:
     // Starts boot.data_threads threads. Throws std::system_error.
@@ -65,6 +70,7 @@ class DataPlane {
     // `drained` appears in take_events() once everything that the port had received before is in the guests' rings, for
     // them to see. Called again before that: once, for the last call.
     void drain(Slot slot);
+    RingTraffic traffic(Slot slot) const;
     // Once all guests of an earlier engine have been added again: forgets the statistics of those that did not come
     // back.
     void release_unclaimed_slots();

@@ -218,6 +218,11 @@ TEST(Parse, SteeringNeedsItsInterfaces) {
     EXPECT_THAT(refusal(with_minimum("vlan = 5\n[direct]\nsteering = \"bridge\"\n" + bridge + "vfs = [\"vf0\"]\n")),
                 HasSubstr("no VLANs"));
     EXPECT_THAT(refusal(with_minimum("[direct]\nsteering = \"sriov\"\n")), HasSubstr("\"none\", \"bridge\""));
+    EXPECT_THAT(refusal(with_minimum("[direct.auto]\nenabled = true\npromote_mbps = 50\nwindow_s = 1\n")), "accepted");
+    EXPECT_THAT(refusal(with_minimum("[direct.auto]\ndemote_mbps = 100\n")),
+                AllOf(HasSubstr("direct.auto.demote_mbps"), HasSubstr("promote_mbps (100)")));
+    EXPECT_THAT(refusal(with_minimum("[direct.auto]\ntakeover_percent = 100\n")), HasSubstr("110 to 10000"));
+    EXPECT_THAT(refusal(with_minimum("[direct.auto]\ndwell = 1\n")), HasSubstr("write \"dwell_s\""));
     auto const ixgbe = [](std::string const& lines) {
         return refusal(with_minimum("[direct]\nsteering = \"ixgbe\"\n" + lines));
     };

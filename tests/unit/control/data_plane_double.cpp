@@ -130,6 +130,9 @@ void DataPlane::drain(Slot slot) {
     else
         test::tell({DataEvent::Kind::drained, slot, "", 7});
 }
+RingTraffic DataPlane::traffic(Slot slot) const {
+    return view.traffic[slot];
+}
 void DataPlane::release_unclaimed_slots() {
     ++view.released_unclaimed;
 }

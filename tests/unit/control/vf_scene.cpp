@@ -37,7 +37,13 @@ void FakeHolder::engine_starts() {
 
 void FakeHolder::set_vf(std::uint16_t vf, bool present, bool link_up) {
     auto& state = vfs_[vf];
-    state = {present, link_up};
+    state.present = present;
+    state.link_up = link_up;
+    tell(vf);
+}
+
+void FakeHolder::count(std::uint16_t vf, VfTraffic const& traffic) {
+    vfs_[vf].traffic = traffic;
     tell(vf);
 }
 
@@ -46,6 +52,8 @@ void FakeHolder::tell(std::uint16_t vf) {
     message.vf = vf;
     message.present = vfs_[vf].present;
     message.up = vfs_[vf].link_up;
+    message.counted = counts ? 1 : 0;
+    message.traffic = vfs_[vf].traffic;
     (void)send(fds_[1], &message, sizeof message, MSG_NOSIGNAL);
 }
 
@@ -138,7 +146,10 @@ bool VfGuest::work(FakeHolder& holder) {
 }
 
 VfScene::VfScene(std::vector<std::string> vfs) {
-    config.direct = {.steering = "bridge", .bridge = "br0", .server_port = "port0", .pf = {}, .vfs = std::move(vfs)};
+    config.direct.steering = "bridge";
+    config.direct.bridge = "br0";
+    config.direct.server_port = "port0";
+    config.direct.vfs = std::move(vfs);
     for (std::uint16_t vf = 0; vf < config.direct.vfs.size(); ++vf)
         holder.set_vf(vf, true, false);
 }

@@ -27,6 +27,7 @@ class FakeHolder {
     // Carries out what was asked, unless held. True: something was.
     bool work();
     void set_vf(std::uint16_t vf, bool present, bool link_up);
+    void count(std::uint16_t vf, VfTraffic const& traffic);
 
     struct Nic {
         std::map<std::uint16_t, MacAddress> given;
@@ -35,11 +36,13 @@ class FakeHolder {
     std::set<VfOperation> held;                 // not answered for now
     std::map<VfOperation, std::int32_t> fails;  // with this status
     std::vector<VfOperation> asked;
+    bool counts = true;  // what goes through VFs
 
   private:
     struct State {
         bool present = true;
         bool link_up = false;
+        VfTraffic traffic = {};
     };
     void tell(std::uint16_t vf);
     void do_it(HolderMessage const& request);

@@ -111,22 +111,37 @@ TEST_F(SwitchTest, ADryRunPrintsThePlan) {
     EXPECT_EQ(server_->requests().size(), 1U);
 }
 
+TEST_F(SwitchTest, ByItsLoadIsNotWaitedFor) {
+    serve_guests({});
+    auto const result = run({"switch", "db", "auto"});
+    EXPECT_EQ(result.status, 0) << result.err;
+    EXPECT_EQ(result.out, "db is moved by its load from now on\n");
+    EXPECT_EQ(server_->requests().front().at("to"), "auto");
+    EXPECT_EQ(server_->requests().size(), 1U);
+}
+
 TEST_F(SwitchTest, WrongUsage) {
     EXPECT_EQ(run({"switch", "db"}).status, 2);
-    EXPECT_EQ(run({"switch", "db", "auto"}).status, 2);
+    EXPECT_EQ(run({"switch", "db", "sometimes"}).status, 2);
+    EXPECT_EQ(run({"switch", "db", "auto", "--vf", "1"}).status, 2);
     EXPECT_EQ(run({"switch", "db", "direct", "--timeout", "0"}).status, 2);
     EXPECT_EQ(run({"switch", "db", "direct", "--vf", "x"}).status, 2);
 }
 
 TEST_F(SwitchTest, TheVfsAreATable) {
     serve_result(Json::parse(R"([
-        {"vf": 0, "interface": "vf0", "present": true, "link": "up", "guest": "db", "mac": "02:4c:52:00:00:01", "step": "direct"},
+        {"vf": 0, "interface": "vf0", "present": true, "link": "up", "guest": "db", "mac": "02:4c:52:00:00:01", "step": "direct",
+         "traffic": {"received_frames": 1234567, "received_bytes": 9, "sent_frames": 5, "sent_bytes": 8}, "way": "auto",
+         "why": "300 Mb/s: busy enough for its VF"},
         {"vf": 1, "interface": "vf1", "present": false, "link": "down", "guest": null, "mac": null, "step": null}])"));
     auto const text = lines(run({"vf"}).out);
-    ASSERT_EQ(text.size(), 3U);
-    EXPECT_EQ(words(text[0]), (std::vector<std::string>{"VF", "INTERFACE", "LINK", "GUEST", "MAC", "STEP"}));
-    EXPECT_EQ(words(text[1]), (std::vector<std::string>{"0", "vf0", "up", "db", "02:4c:52:00:00:01", "direct"}));
-    EXPECT_EQ(words(text[2]), (std::vector<std::string>{"1", "vf1", "gone", "-", "-", "-"}));
+    ASSERT_EQ(text.size(), 5U);
+    EXPECT_EQ(words(text[0]),
+              (std::vector<std::string>{"VF", "INTERFACE", "LINK", "GUEST", "MAC", "STEP", "WAY", "RECEIVED", "SENT"}));
+    EXPECT_EQ(words(text[1]), (std::vector<std::string>{"0", "vf0", "up", "db", "02:4c:52:00:00:01", "direct", "auto",
+                                                        "1,234,567", "5"}));
+    EXPECT_EQ(words(text[2]), (std::vector<std::string>{"1", "vf1", "gone", "-", "-", "-", "-", "-", "-"}));
+    EXPECT_EQ(text[4], "db: 300 Mb/s: busy enough for its VF");
 }
 
 TEST_F(SwitchTest, WithoutVfsTheConfigurationIsNamed) {
@@ -142,6 +157,16 @@ TEST_F(SwitchTest, AGuestShowsItsWayAndTheLastSwitch) {
     auto const text = run({"guest", "show", "db"}).out;
     EXPECT_NE(text.find("direct, VF 1, step direct"), std::string::npos) << text;
     EXPECT_NE(text.find("to direct, reached in 2345 us"), std::string::npos) << text;
+}
+
+TEST_F(SwitchTest, AGuestThatIsMovedByItsLoadSaysWhyItIsThere) {
+    auto guest = ended(7, "direct", true, nullptr);
+    for (auto const* key : {"tcp_ports", "udp_ports", "features"})
+        guest[key] = Json::array();
+    guest["switch"]["way"] = "auto";
+    guest["switch"]["why"] = "is being measured";
+    serve_result(guest);
+    EXPECT_NE(run({"guest", "show", "db"}).out.find("auto: is being measured"), std::string::npos);
 }
 
 }  // namespace

@@ -58,6 +58,10 @@ TEST_P(DataPlaneTest, ServesSleepsAndWakes) {
         ASSERT_TRUE(eventually([&] { return (got += guest.receive().size()) == std::size_t{i} + 1; })) << i;
     }
     ASSERT_TRUE(eventually([&] { return boot.stats->thread[0].sleeping.load() == 1; })) << "an idle thread sleeps";
+    auto const traffic = plane.traffic(slot);
+    EXPECT_EQ(traffic.to_frames, 50U);
+    EXPECT_EQ(traffic.to_bytes, 50 * make_frame(world->inbound(80)).size());
+    EXPECT_EQ(traffic.from_frames, 0U);
     std::size_t sent = 0;
     for (std::size_t i = 0; i < 50; ++i) {
         ASSERT_TRUE(guest.send(make_frame(world->outbound(80)), {}, i % 2));
