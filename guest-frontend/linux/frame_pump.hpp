@@ -16,9 +16,9 @@
 // take the mutex, disconnect, wake the thread; it may still sleep on an event that is being freed, but will not touch
 // it.
 //
-// A VF (VfPath decides about it) is one more thing to read from, before the ring, and another place to write to. What
-// is sent changes its way between two frames: each thread is told, under its mutex, to leave frames in the TAP, then,
-// when what went the old way has arrived, to go on by the new one.
+// A VF (SwitchOrder decides about it) is one more thing to read from, before the ring, and another place to write to.
+// What is sent changes its way between two frames: each thread is told, under its mutex, to leave frames in the TAP,
+// then, when what went the old way has arrived, to go on by the new one.
 #pragma once
 
 #include <poll.h>
@@ -36,11 +36,9 @@
 #include "guest-frontend/linux/lvif.hpp"
 #include "guest-frontend/linux/tap_device.hpp"
 #include "guest-frontend/linux/vf_lane.hpp"
+#include "guest-frontend/process/switch_order.hpp"
 
 namespace librettos::guest {
-
-// Where frames of the TAP go.
-enum class SendBy { rings, nothing, vf };
 
 // What was lost between TAP and rings, and why. Written by one data thread each, read by any.
 struct PumpDrops {

@@ -7,17 +7,15 @@
 // namespace, a veth is removed and made anew by the server. Nothing has to be cleaned up by the next.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
 
 #include "guest-frontend/linux/descriptor.hpp"
 #include "guest-frontend/linux/netlink_objects.hpp"
+#include "guest-frontend/process/switch_order.hpp"
 
 namespace librettos::guest {
-
-using VfMac = std::array<std::uint8_t, 6>;
 
 // The calling thread's network namespace.
 Descriptor present_network_namespace();

@@ -2,22 +2,17 @@
 #include "guest-frontend/linux/vf_path.hpp"
 
 #include <poll.h>
-#include <sched.h>
 #include <spdlog/spdlog.h>
-#include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <system_error>
+#include <utility>
 
 namespace librettos::guest {
 
 namespace {
 
-constexpr auto order_patience = std::chrono::milliseconds(200);
-constexpr auto attention_span = std::chrono::microseconds(500);  // until the caller is told to come again
-constexpr auto look_for_it = std::chrono::milliseconds(1500);    // it may be on its way to this domain
-constexpr int quiet_ms = 20;                                     // then nothing more is on its way
+constexpr auto look_for_it = std::chrono::milliseconds(1500);  // it may be on its way to this domain
 constexpr auto look_every = std::chrono::milliseconds(20);
 
 // The exceptions that come from looking for and taking a VF, as liblvif wants errors.
@@ -26,30 +21,23 @@ int errno_of(std::exception const& error) {
     return system != nullptr && system->code().value() > 0 ? -system->code().value() : -EIO;
 }
 
-std::int64_t since(VfPath::Clock::time_point then) {
-    return std::chrono::duration_cast<std::chrono::microseconds>(VfPath::Clock::now() - then).count();
+void log(SwitchOrder::Kind kind, std::string const& text) {
+    spdlog::log(kind == SwitchOrder::Kind::news ? spdlog::level::info : spdlog::level::warn, text);
 }
 
 }  // namespace
 
 VfPath::VfPath(VfInterface& vf, lvif_device* device, FramePump& pump, TapDevice const& tap)
-    : vf_(vf), device_(device), pump_(pump), tap_(tap) {
+    : vf_(vf), device_(device), pump_(pump), tap_(tap), order_(*this, *this, log) {
 }
 
-VfPath::~VfPath() {
-    if (sending_ != Sending::rings) {
-        end();
-    }
-    close();
-}
-
-int VfPath::open(VfMac const& mac, std::uint16_t vlan, std::uint16_t mtu_bytes) {
+int VfPath::up(VfMac const& mac, std::uint16_t vlan, std::uint16_t mtu_bytes) {
     if (vlan != 0) {
         spdlog::warn("the server's VF wants VLAN tags of its guest, which are not made here");
         return LVIF_EOPNOTSUPP;
     }
     try {
-        if (!up_ && !find(mac, mtu_bytes)) {
+        if (lane_ == nullptr && !find(mac, mtu_bytes)) {
             return 0;
         }
         has_had_link_ = vf_.has_link();
@@ -76,14 +64,37 @@ bool VfPath::find(VfMac const& mac, std::uint16_t mtu_bytes) {
     }
     lane_ = std::make_unique<VfLane>(vf_.open_socket(), tap_.queue_fd(0));
     vf_.bring_up();
-    lost_ = has_had_link_ = false;
-    up_ = true;
-    let_in_at_.reset();
-    pump_.use_vf(lane_.get());
+    has_had_link_ = false;
     return true;
 }
 
-bool VfPath::rings_are_idle() const {
+void VfPath::down() {
+    looked_for_since_.reset();
+    lane_.reset();
+    vf_.put_back();
+}
+
+void VfPath::let_in() {
+    lane_->let_in();
+    pump_.use_vf(lane_.get());  // wakes it
+}
+
+// What the NIC steered here before it was told otherwise may still be on its way through the kernel.
+void VfPath::take_last(std::chrono::milliseconds quiet, std::chrono::milliseconds longest) {
+    auto const give_up = Clock::now() + longest;
+    pollfd readable{lane_->fd(), POLLIN, 0};
+    do {
+        while (lane_->to_tap()) {
+        }
+    } while (poll(&readable, 1, static_cast<int>(quiet.count())) == 1 && !lane_->failed() && Clock::now() < give_up);
+}
+
+void VfPath::leave_vf() {
+    pump_.use_vf(nullptr);
+    report();
+}
+
+bool VfPath::rings_are_idle() {
     if (!pump_.rings_were_empty()) {
         return false;
     }
@@ -93,78 +104,6 @@ bool VfPath::rings_are_idle() const {
         }
     }
     return true;
-}
-
-int VfPath::begin() {
-    auto const now = Clock::now();
-    if (lane_ == nullptr) {
-        return -ENODEV;
-    }
-    if (sending_ == Sending::rings) {
-        sending_ = Sending::changing;
-        change_began_ = now;
-        pump_.send_by(SendBy::nothing);
-        pump_.watch_rings_empty();
-    }
-    while (!rings_are_idle()) {
-        if (!lvif_server_alive(device_) || Clock::now() >= change_began_ + order_patience) {
-            spdlog::warn("the server leaves frames in the rings: what is sent through the VF now may overtake them");
-            break;
-        }
-        if (Clock::now() >= now + attention_span) {
-            return 0;
-        }
-        sched_yield();
-    }
-    lane_->let_in();
-    let_in_at_.reset();
-    pump_.send_by(SendBy::vf);
-    sending_ = Sending::vf;
-    spdlog::info("direct: sends and receives through the VF {}; frames waited for {} us", vf_.name(),
-                 since(change_began_));
-    return 1;
-}
-
-void VfPath::end() {
-    if (sending_ == Sending::vf) {
-        change_began_ = Clock::now();
-        pump_.send_by(SendBy::nothing);
-        while (!lost_ && !lane_->sent_all() && Clock::now() < change_began_ + order_patience) {
-            sched_yield();
-        }
-    }
-    pump_.send_by(SendBy::rings);
-    if (sending_ == Sending::vf) {
-        spdlog::info("sends through the rings; frames waited for {} us", since(change_began_));
-    }
-    sending_ = Sending::rings;
-}
-
-void VfPath::close() {
-    looked_for_since_.reset();
-    let_in_at_.reset();
-    up_ = false;
-    if (lane_ != nullptr) {
-        lane_->let_in();
-        if (!lost_) {
-            take_last_frames();
-        }
-        pump_.use_vf(nullptr);
-        report();
-        lane_.reset();
-        spdlog::info("the VF {} is given back", vf_.name());
-    }
-    vf_.put_back();
-}
-
-// What the NIC steered here before it was told otherwise may still be on its way through the kernel.
-void VfPath::take_last_frames() {
-    auto const give_up = Clock::now() + order_patience;
-    pollfd readable{lane_->fd(), POLLIN, 0};
-    do {
-        while (lane_->to_tap()) {
-        }
-    } while (poll(&readable, 1, quiet_ms) == 1 && !lane_->failed() && Clock::now() < give_up);
 }
 
 void VfPath::report() {
@@ -187,35 +126,14 @@ void VfPath::set_mtu(std::uint16_t mtu_bytes) {
 }
 
 bool VfPath::look_after() {
-    bool const changed = vf_.take_changes();
-    if (lane_ == nullptr) {
-        return false;
-    }
-    if (let_in_at_ && (Clock::now() >= *let_in_at_ || !lvif_server_alive(device_))) {
-        lane_->let_in();
-        let_in_at_.reset();
-        pump_.use_vf(lane_.get());  // wakes it
-    }
-    if (!lost_) {
-        // Before the first link there is none to lose: open() is asked again.
-        lost_ = lane_->failed() || (changed && has_had_link_ && !vf_.has_link());
-        if (lost_) {
-            spdlog::warn("the VF {} or its link is gone: back to the rings", vf_.name());
-        }
-    }
-    return lost_;
+    link_may_have_changed_ = vf_.take_changes() || link_may_have_changed_;
+    return order_.look_after();
 }
 
-int VfPath::held_frames_fd() const {
-    return lane_ != nullptr && !lane_->lets_in() && !let_in_at_ ? lane_->fd() : -1;
-}
-
-void VfPath::held_frames_came() {
-    let_in_at_ = Clock::now() + order_patience;
-}
-
-VfPath::Clock::time_point VfPath::wake_at() const {
-    return let_in_at_.value_or(Clock::time_point::max());
+// Before the first link there is none to lose: up() is asked again.
+bool VfPath::gone() {
+    bool const changed = std::exchange(link_may_have_changed_, false);
+    return lane_ != nullptr && changed && has_had_link_ && !vf_.has_link();
 }
 
 }  // namespace librettos::guest

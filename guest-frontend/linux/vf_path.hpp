@@ -1,51 +1,43 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The guest's part in a switch: what liblvif wants done with a VF (librettos/vf_switch.h), without a frame lost,
-// doubled or out of order.
+// A VF that is a network interface, for the switch of a guest whose stack is the kernel's (process/switch_order.hpp).
 //
-// Theory of operation
-//
-//     open()   the VF becomes ours and receives; what comes waits in its socket
-//     begin()  the pump leaves frames in the TAP until the server has taken all from the rings, and has the TAP given
-//              all that the rings hold; then it goes on by the VF, both ways
-//     end()    the pump leaves frames in the TAP until what it sent has left the VF; then it goes on by the rings. From
-//              now on what the VF has comes before what the rings have
-//     close()  what the VF still has is delivered, and it is given back
-//
-// Nothing waits for long for another: after 200 ms, or when the server dies, order is given up, not frames.
-//
-// Why the frames go through this process, and not from interface to interface in the kernel (tc's mirred, or a BPF
-// redirect): filters change between two frames of the kernel's choice, while older frames are still in the TAP's queue,
-// and what could hold those that overtake them (sch_plug) is missing from many kernels, on the way in everywhere.
+// What comes waits in the VF's socket, what is sent in the TAP. Why the frames go through this process, and not from
+// interface to interface in the kernel (tc's mirred, or a BPF redirect): filters change between two frames of the
+// kernel's choice, while older frames are still in the TAP's queue, and what could hold those that overtake them
+// (sch_plug) is missing from many kernels, on the way in everywhere.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "guest-frontend/linux/frame_pump.hpp"
 #include "guest-frontend/linux/lvif.hpp"
 #include "guest-frontend/linux/tap_device.hpp"
 #include "guest-frontend/linux/vf_interface.hpp"
 #include "guest-frontend/linux/vf_lane.hpp"
+#include "guest-frontend/process/switch_order.hpp"
 
 namespace librettos::guest {
 
 // Control thread. The pump's threads may be at work throughout.
-class VfPath {
+class VfPath final : private SwitchedVf, private SwitchedFrames {
   public:
-    using Clock = std::chrono::steady_clock;
+    using Clock = SwitchOrder::Clock;
 
     VfPath(VfInterface& vf, lvif_device* device, FramePump& pump, TapDevice const& tap);
-    ~VfPath();
     VfPath(VfPath const&) = delete;
     VfPath& operator=(VfPath const&) = delete;
 
     // As of lvif_vf_operations.
-    int open(VfMac const& mac, std::uint16_t vlan, std::uint16_t mtu_bytes);
-    int begin();
-    void end();
-    void close();
+    int open(VfMac const& mac, std::uint16_t vlan, std::uint16_t mtu_bytes) {
+        return order_.open(mac, vlan, mtu_bytes);
+    }
+    int begin() { return order_.begin(); }
+    void end() { order_.end(); }
+    void close() { order_.close(); }
 
     bool is_open() const { return lane_ != nullptr; }
     void set_mtu(std::uint16_t mtu_bytes);
@@ -53,31 +45,40 @@ class VfPath {
     bool look_after();
     // What may end the caller's sleep; -1: nothing. Time: when look_after() is due; max(): never.
     int change_fd() const { return vf_.change_fd(); }
-    int held_frames_fd() const;
-    void held_frames_came();
-    Clock::time_point wake_at() const;
+    int held_frames_fd() const { return order_.may_hold_frames() ? lane_->fd() : -1; }
+    void held_frames_came() { order_.held_frames_came(); }
+    Clock::time_point wake_at() const { return order_.wake_at(); }
 
   private:
-    enum class Sending { rings, changing, vf };
+    int up(VfMac const& mac, std::uint16_t vlan, std::uint16_t mtu_bytes) override;
+    bool gone() override;
+    void down() override;
+    std::string name() const override { return vf_.name(); }
+
+    void use_vf() override { pump_.use_vf(lane_.get()); }
+    void let_in() override;
+    void take_last(std::chrono::milliseconds quiet, std::chrono::milliseconds longest) override;
+    void leave_vf() override;
+    void send_by(SendBy way) override { pump_.send_by(way); }
+    bool vf_sent_all() override { return lane_->sent_all(); }
+    bool vf_works() override { return !lane_->failed(); }
+    void watch_rings() override { pump_.watch_rings_empty(); }
+    bool rings_are_idle() override;
+    bool server_alive() override { return lvif_server_alive(device_); }
 
     bool find(VfMac const& mac, std::uint16_t mtu_bytes);
-    bool rings_are_idle() const;
-    void take_last_frames();
     void report();
 
     VfInterface& vf_;
     lvif_device* const device_;
     FramePump& pump_;
     TapDevice const& tap_;
-    std::unique_ptr<VfLane> lane_;  // ours from open() to close()
-    bool up_ = false;
+    std::unique_ptr<VfLane> lane_;  // from up() to down()
     bool has_had_link_ = false;
-    bool lost_ = false;
-    Sending sending_ = Sending::rings;
+    bool link_may_have_changed_ = false;
     std::optional<Clock::time_point> looked_for_since_;
     Clock::time_point look_again_{};
-    std::optional<Clock::time_point> let_in_at_;  // at the latest, since frames came
-    Clock::time_point change_began_{};            // of the way that frames are sent
+    SwitchOrder order_;  // last: ends the switch while all else is there
 };
 
 }  // namespace librettos::guest
