@@ -1,32 +1,46 @@
 // SPDX-License-Identifier: BSD-2-Clause
+// The receive thread, and what the switch changes about it; frame_link_send.cpp has the other direction.
 #include "guest-frontend/process/frame_link.hpp"
 
-#include <poll.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 
-#include <array>
+#include <algorithm>
 
 namespace librettos::guest {
 
 namespace {
 
 constexpr int burst = 64;
+constexpr int ask_again_ms = 1;
 
 }  // namespace
 
-FrameLink::FrameLink(lvif_device* device, EventSource& events, Stack& stack, int attention)
+FrameLink::FrameLink(lvif_device* device, EventSource& events, Stack& stack, int attention, Vf* vf)
     : device_(device),
       events_(events),
       stack_(stack),
       attention_(attention),
+      vf_(vf),
       wake_(checked_descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "create an eventfd")),
       thread_([this] { run(); }) {
 }
 
 FrameLink::~FrameLink() {
     stop_.store(true, std::memory_order_relaxed);
-    eventfd_write(wake_.get(), 1);
+    wake();
     thread_.join();
+}
+
+std::unique_lock<std::mutex> FrameLink::between_turns() {
+    callers_.fetch_add(1, std::memory_order_relaxed);
+    std::unique_lock lock(rx_);
+    callers_.fetch_sub(1, std::memory_order_relaxed);
+    return lock;
+}
+
+void FrameLink::wake() {
+    eventfd_write(wake_.get(), 1);
 }
 
 void FrameLink::connect() {
@@ -36,52 +50,50 @@ void FrameLink::connect() {
         tx_connected_ = true;
     }
     {
-        std::lock_guard const lock(rx_);
+        auto const lock = between_turns();
         event_port_ = lvif_queue_event(device_, 0);
         event_fd_ = events_.event_fd(event_port_);
         rx_connected_ = true;
     }
-    eventfd_write(wake_.get(), 1);
+    wake();
 }
 
 void FrameLink::quiesce() noexcept {
     {
-        std::lock_guard const lock(rx_);
+        auto const lock = between_turns();
         rx_connected_ = false;
     }
     {
         std::lock_guard const lock(tx_);
-        tx_connected_ = false;
-        room_.notify_all();
+        lose_rings();
     }
-    eventfd_write(wake_.get(), 1);
-}
-
-bool FrameLink::wait_for_room(std::chrono::milliseconds longest) {
-    std::unique_lock lock(tx_);
-    return room_.wait_for(lock, longest, [this] { return !tx_connected_ || wanted_ == 0; }) && tx_connected_;
+    wake();
 }
 
 void FrameLink::run() {
     stack_.receiver_starts();
-    std::array<pollfd, 2> watched{pollfd{wake_.get(), POLLIN, 0}, pollfd{-1, POLLIN, 0}};
+    std::array<pollfd, 3> watched{pollfd{wake_.get(), POLLIN, 0}, pollfd{-1, POLLIN, 0}, pollfd{-1, POLLIN, 0}};
     while (!stop_.load(std::memory_order_relaxed)) {
-        Next next = Next::disconnected;
+        bool again = false;
+        bool asks = false;
+        while (callers_.load(std::memory_order_relaxed) != 0) {
+            sched_yield();
+        }
         {
             std::lock_guard const lock(rx_);
-            if (rx_connected_) {
-                if (watched[1].fd == event_fd_ && watched[1].revents != 0) {
-                    events_.event_clear(event_port_);
-                }
-                next = turn();
+            if (rx_connected_ && watched[1].fd == event_fd_ && watched[1].revents != 0) {
+                events_.event_clear(event_port_);
             }
-            watched[1].fd = next == Next::disconnected ? -1 : event_fd_;
+            again = turn();
+            watched[1].fd = rx_connected_ ? event_fd_ : -1;
+            watched[2].fd = reads_vf_ ? vf_->event_fd() : -1;
+            asks = (reads_vf_ && watched[2].fd < 0) || ask_vf_for_room_.load(std::memory_order_relaxed);
         }
         watched[1].revents = 0;
-        if (next == Next::again) {
+        if (again) {
             continue;
         }
-        poll(watched.data(), watched.size(), -1);
+        poll(watched.data(), watched.size(), asks ? ask_again_ms : -1);
         if (watched[0].revents != 0) {
             eventfd_t ignored = 0;
             eventfd_read(wake_.get(), &ignored);
@@ -90,36 +102,61 @@ void FrameLink::run() {
     stack_.receiver_ends();
 }
 
-FrameLink::Next FrameLink::turn() {
-    lvif_rx_wake(device_, 0);
-    bool const more = deliver_burst();
-    give_room();
-    if (!rx_connected_) {
-        return Next::disconnected;
+// Returns whether another one is due at once.
+bool FrameLink::turn() {
+    if (rx_connected_) {
+        lvif_rx_wake(device_, 0);
     }
-    return more || !lvif_rx_sleep(device_, 0) ? Next::again : Next::sleep;
+    bool const more_of_vf = reads_vf_ && take_from_vf();
+    bool more_of_ring = false;
+    if (!more_of_vf || !vf_first_) {
+        more_of_ring = rx_connected_ && take_from_ring();
+        if (!more_of_ring) {
+            ring_was_empty_.store(true, std::memory_order_release);
+        }
+    }
+    give_room();
+    return more_of_vf || more_of_ring || !may_sleep();
+}
+
+bool FrameLink::may_sleep() {
+    if (rx_connected_ && !lvif_rx_sleep(device_, 0)) {
+        return false;
+    }
+    if (reads_vf_) {
+        vf_armed_ = true;
+        return vf_->arm();
+    }
+    return true;
 }
 
 // Returns whether the burst was full, so that there may be more.
-bool FrameLink::deliver_burst() {
-    lvif_frame frame{};
-    int result = lvif_rx_peek(device_, 0, &frame);
+bool FrameLink::take_from_vf() {
+    if (vf_armed_) {
+        vf_->disarm();
+        vf_armed_ = false;
+    }
+    vf_->gather();
+    if (!vf_let_in_) {
+        lvif_frame frame{};
+        if (vf_->front(frame) && !vf_waits_.exchange(true, std::memory_order_relaxed)) {
+            eventfd_write(attention_, 1);
+        }
+        return false;
+    }
     int done = 0;
-    if (result == 1) {
-        bursting_.store(std::this_thread::get_id(), std::memory_order_relaxed);
-        stack_.burst_begins();
-        for (; done < burst && result == 1; ++done) {
-            stack_.deliver(frame);
-            lvif_rx_release(device_, 0);
-            result = done + 1 < burst ? lvif_rx_peek(device_, 0, &frame) : 0;
-        }
-        stack_.burst_ends();
-        bursting_.store({}, std::memory_order_relaxed);
+    deliver([this](lvif_frame& frame) { return vf_->front(frame) ? 1 : 0; }, [this] { vf_->release(); }, done);
+    (done > 0 ? vf_frame_ : vf_empty_) = Clock::now();
+    return done == burst;
+}
+
+// The same of the ring.
+bool FrameLink::take_from_ring() {
+    int done = 0;
+    int const result = deliver([this](lvif_frame& frame) { return lvif_rx_peek(device_, 0, &frame); },
+                               [this] { lvif_rx_release(device_, 0); }, done);
+    if (done > 0) {
         lvif_rx_publish(device_, 0);
-        std::lock_guard const lock(tx_);
-        if (tx_connected_) {
-            lvif_tx_publish(device_, 0);
-        }
     }
     if (result < 0) {
         disconnect_on(result);
@@ -127,10 +164,35 @@ bool FrameLink::deliver_burst() {
     return done == burst;
 }
 
+template <typename Peek, typename Release>
+int FrameLink::deliver(Peek&& peek, Release&& release, int& done) {
+    lvif_frame frame{};
+    int result = peek(frame);
+    if (result != 1) {
+        return result;
+    }
+    bursting_.store(std::this_thread::get_id(), std::memory_order_relaxed);
+    stack_.burst_begins();
+    for (; done < burst && result == 1; ++done) {
+        stack_.deliver(frame);
+        release();
+        result = done + 1 < burst ? peek(frame) : 0;
+    }
+    stack_.burst_ends();
+    bursting_.store({}, std::memory_order_relaxed);
+    std::lock_guard const lock(tx_);
+    publish();
+    return result;
+}
+
 void FrameLink::give_room() {
     {
         std::lock_guard const lock(tx_);
-        if (!tx_connected_ || wanted_ == 0 || !lvif_tx_wait(device_, 0, wanted_)) {
+        send_held();
+        if (wanted_ == 0 && held_.empty()) {
+            ask_vf_for_room_.store(false, std::memory_order_relaxed);
+        }
+        if (wanted_ == 0 || !has_room(wanted_)) {
             return;
         }
         wanted_ = 0;
@@ -140,9 +202,7 @@ void FrameLink::give_room() {
     stack_.room();
     bursting_.store({}, std::memory_order_relaxed);
     std::lock_guard const lock(tx_);
-    if (tx_connected_) {
-        lvif_tx_publish(device_, 0);
-    }
+    publish();
 }
 
 // Until the control thread has connected again; a broken ring it has to be told of.
@@ -153,37 +213,92 @@ void FrameLink::disconnect_on(int error) {
     }
 }
 
-int FrameLink::reserve(std::uint32_t length, std::uint8_t*& frame) {
-    if (!tx_connected_) {
-        return LVIF_ENOTCONN;
+void FrameLink::use_vf() {
+    {
+        std::lock_guard const lock(tx_);
+        writes_vf_ = true;
     }
-    int result = lvif_tx_reserve(device_, 0, length, &frame);
-    if (result == LVIF_EAGAIN) {
-        if (lvif_tx_wait(device_, 0, length)) {
-            result = lvif_tx_reserve(device_, 0, length, &frame);
-        } else {
-            wanted_ = length;
-        }
+    vf_waits_.store(false, std::memory_order_relaxed);
+    {
+        auto const lock = between_turns();
+        reads_vf_ = true;
+        vf_let_in_ = false;
     }
-    if (result == LVIF_EPROTO || result == LVIF_ENOTCONN) {
-        tx_connected_ = false;
-        room_.notify_all();
-        eventfd_write(attention_, 1);
-        return LVIF_ENOTCONN;
-    }
-    return result;
+    wake();
 }
 
-void FrameLink::commit(std::uint32_t length) {
-    lvif_tx_commit(device_, 0, length, nullptr);
-    if (bursting_.load(std::memory_order_relaxed) == std::this_thread::get_id()) {
-        return;
+void FrameLink::let_in() {
+    {
+        auto const lock = between_turns();
+        vf_let_in_ = true;
     }
-    lvif_tx_publish(device_, 0);
-    // A shorter frame than the one that was refused took the waiting back.
-    if (wanted_ != 0 && lvif_tx_wait(device_, 0, wanted_)) {
-        eventfd_write(wake_.get(), 1);
+    wake();
+}
+
+// The thread sleeps on the VF's event: it is made to look.
+void FrameLink::take_last(std::chrono::milliseconds quiet, std::chrono::milliseconds longest) {
+    auto const began = Clock::now();
+    while (Clock::now() < began + longest) {
+        wake();
+        {
+            auto const lock = between_turns();
+            if (vf_empty_ - std::max(vf_frame_, began) >= quiet) {
+                return;
+            }
+        }
+        std::this_thread::sleep_for(quiet / 10);
     }
+}
+
+void FrameLink::leave_vf() {
+    {
+        auto const lock = between_turns();
+        if (vf_armed_) {
+            vf_->disarm();
+            vf_armed_ = false;
+        }
+        reads_vf_ = false;
+    }
+    {
+        std::lock_guard const lock(tx_);
+        writes_vf_ = false;
+        ask_vf_for_room_.store(false, std::memory_order_relaxed);
+    }
+    wake();
+}
+
+void FrameLink::watch_rings() {
+    {
+        auto const lock = between_turns();
+        ring_was_empty_.store(!rx_connected_, std::memory_order_relaxed);
+    }
+    wake();
+}
+
+bool FrameLink::rings_are_idle() {
+    if (!ring_was_empty_.load(std::memory_order_acquire)) {
+        return false;
+    }
+    std::lock_guard const lock(tx_);
+    return !tx_connected_ || lvif_tx_idle(device_, 0);
+}
+
+bool FrameLink::server_alive() {
+    return lvif_server_alive(device_);
+}
+
+void FrameLink::send_by(SendBy way) {
+    {
+        auto const lock = between_turns();
+        vf_first_ = way != SendBy::vf;
+    }
+    {
+        std::lock_guard const lock(tx_);
+        publish();
+        send_by_ = way;
+        send_held();
+    }
+    wake();
 }
 
 }  // namespace librettos::guest

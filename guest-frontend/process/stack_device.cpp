@@ -19,10 +19,13 @@ namespace {
 
 constexpr auto longest_claim = std::chrono::seconds(5);
 constexpr auto link_message_wait = std::chrono::seconds(1);
+constexpr int look_at_vf_ms = 20;
 
-// lvif_environment::quiesce gets the host's context, not the link. It is called within lvif_poll() and lvif_close(), so
-// on the control thread, which serves one device.
+// Functions of lvif_environment get the host's context, not the link. They are called within lvif_poll() and
+// lvif_close(), so on the control thread, which serves one device.
 thread_local FrameLink* the_link = nullptr;
+thread_local SwitchOrder* the_order = nullptr;
+thread_local lvif_device* the_device = nullptr;
 
 void quiesce_link(void* /*host*/) {
     if (the_link != nullptr) {
@@ -30,13 +33,26 @@ void quiesce_link(void* /*host*/) {
     }
 }
 
+lvif_vf_operations const vf_operations = {
+    .open =
+        [](void*, std::uint8_t const* mac, std::uint16_t vlan) {
+            VfMac address{};
+            std::copy_n(mac, address.size(), address.begin());
+            std::uint16_t const mtu = lvif_mtu(the_device);
+            return the_order->open(address, vlan, mtu != 0 ? mtu : lvif_offer(the_device)->mtu);
+        },
+    .begin = [](void*) { return the_order->begin(); },
+    .end = [](void*) { the_order->end(); },
+    .close = [](void*) { the_order->close(); },
+};
+
 }  // namespace
 
 void StackDevice::FreeDevice::operator()(lvif_device* device) const {
     std::free(device);
 }
 
-StackDevice::StackDevice(GuestOptions const& options, char const* program, Stack& stack)
+StackDevice::StackDevice(GuestOptions const& options, char const* program, Stack& stack, Vf* vf)
     : options_(options),
       stack_(stack),
       host_(connect_host(options)),
@@ -48,6 +64,7 @@ StackDevice::StackDevice(GuestOptions const& options, char const* program, Stack
         throw std::bad_alloc();
     }
     environment_.quiesce = quiesce_link;
+    environment_.vf = vf != nullptr ? &vf_operations : nullptr;
     lvif_options wanted{};
     wanted.queues = 1;
     wanted.ring_bytes = options_.ring_bytes;
@@ -56,7 +73,10 @@ StackDevice::StackDevice(GuestOptions const& options, char const* program, Stack
     if (int const result = lvif_open(device_.get(), &environment_, &wanted); result < 0) {
         throw_errno(-result, "open the network device (a ring has 65536 bytes times a power of two)");
     }
-    frames_.emplace(device_.get(), *host_, stack_, attention_.get());
+    frames_.emplace(device_.get(), *host_, stack_, attention_.get(), vf);
+    if (vf != nullptr) {
+        order_.emplace(*vf, *frames_, [](SwitchOrder::Kind, std::string const& text) { say(text); });
+    }
     thread_ = std::thread([this] { run(); });
 }
 
@@ -102,6 +122,8 @@ std::optional<Offer> StackDevice::wait_until_connected(std::chrono::milliseconds
 
 void StackDevice::run() {
     the_link = &*frames_;
+    the_order = order_ ? &*order_ : nullptr;
+    the_device = device_.get();
     while (!stop_.load(std::memory_order_relaxed)) {
         if (!hypervisor_gone_) {
             follow_device();
@@ -116,9 +138,24 @@ void StackDevice::run() {
         lvif_close(device_.get());
     }
     frames_->quiesce();
+    order_.reset();
+}
+
+// Frames of the VF that wait have raised `attention_`.
+void StackDevice::follow_vf() {
+    if (!order_) {
+        return;
+    }
+    if (order_->may_hold_frames() && frames_->holds_frames_of_vf()) {
+        order_->held_frames_came();
+    }
+    if (order_->look_after()) {
+        lvif_vf_lost(device_.get());
+    }
 }
 
 void StackDevice::follow_device() {
+    follow_vf();
     phase_ = lvif_poll(device_.get(), &next_us_);
     server_alive_.store(phase_ == LVIF_PHASE_CONNECTED && lvif_server_alive(device_.get()), std::memory_order_relaxed);
     ring_ports_.pump(device_.get());
@@ -206,12 +243,16 @@ void StackDevice::start_ports() {
 }
 
 int StackDevice::wait_milliseconds() const {
-    if (hypervisor_gone_ || next_us_ == UINT64_MAX) {
+    if (hypervisor_gone_) {
         return -1;
+    }
+    bool const has_vf = order_ && order_->is_open();
+    if (next_us_ == UINT64_MAX) {
+        return has_vf ? look_at_vf_ms : -1;
     }
     std::uint64_t const now = environment_.now_us(environment_.context);
     std::uint64_t const wait_ms = next_us_ > now ? (next_us_ - now + 999) / 1000 : 0;
-    return static_cast<int>(std::min<std::uint64_t>(wait_ms, 3'600'000));
+    return static_cast<int>(std::min<std::uint64_t>(wait_ms, has_vf ? look_at_vf_ms : 3'600'000));
 }
 
 void StackDevice::wait_for_something() {
@@ -240,6 +281,10 @@ void StackDevice::hypervisor_is_gone() {
     ring_ports_.close();
     ports_.fail();
     frames_->quiesce();
+    if (order_) {
+        order_->end();
+        order_->close();
+    }
     refuse("the hypervisor is gone, and this guest's domain with it: the link stays down");
     follow_link(false, mtu_);
 }

@@ -2,8 +2,8 @@
 // A guest in one process: the domain, its network device, its ports, for a TCP/IP stack that lives there too.
 //
 // A control thread follows the device's state machine. A server that is away or crashed is waited for, for ever; the
-// stack sees nothing of a crash but a ring that stays full. Without the hypervisor there is nothing to come back to:
-// the link goes down and stays down, and claims fail.
+// stack sees nothing of a crash but a ring that stays full, and nothing of a switch to a VF and back. Without the
+// hypervisor there is nothing to come back to: the link goes down and stays down, and claims fail.
 #pragma once
 
 #include <atomic>
@@ -20,14 +20,17 @@
 #include "guest-frontend/linux/host.hpp"
 #include "guest-frontend/process/frame_link.hpp"
 #include "guest-frontend/process/stack_ports.hpp"
+#include "guest-frontend/process/switch_order.hpp"
+#include "guest-frontend/process/vf.hpp"
 
 namespace librettos::guest {
 
 class StackDevice {
   public:
     // Connects to the hypervisor and begins. Of the options: hypervisor, name, dedicated, ring_bytes,
-    // hypervisor_socket. `stack` may be called from here on. Throws std::system_error, std::runtime_error.
-    StackDevice(GuestOptions const& options, char const* program, Stack& stack);
+    // hypervisor_socket. `stack` may be called from here on. vf: for a guest with an address of its own that can be
+    // switched; outlives this. Throws std::system_error, std::runtime_error.
+    StackDevice(GuestOptions const& options, char const* program, Stack& stack, Vf* vf = nullptr);
     // Gives the ports back where the domain lives on, leaves the server in order. Not from a thread of the device's.
     ~StackDevice();
     StackDevice(StackDevice const&) = delete;
@@ -51,6 +54,7 @@ class StackDevice {
 
     void run();
     void follow_device();
+    void follow_vf();
     void establish();
     void follow_link(bool up, std::uint16_t mtu_bytes);
     void start_ports();
@@ -66,6 +70,7 @@ class StackDevice {
     std::unique_ptr<lvif_device, FreeDevice> device_;
     Descriptor attention_;
     std::optional<FrameLink> frames_;
+    std::optional<SwitchOrder> order_;  // the control thread's; where there is a VF
     ControlRingPorts ring_ports_;
     StackPorts ports_;
 

@@ -105,7 +105,8 @@ int lvif_device::reserve(std::uint32_t length, std::uint8_t** frame) {
 }
 
 void lvif_device::commit(std::uint32_t length, lvif_offload const* offload) {
-    committed_.push_back({{reserved_.begin(), reserved_.begin() + length}, *offload});
+    committed_.push_back(
+        {{reserved_.begin(), reserved_.begin() + length}, offload != nullptr ? *offload : lvif_offload{}});
 }
 
 void lvif_device::publish() {

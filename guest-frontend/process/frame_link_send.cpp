@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Frames of the stack on their way out: to the ring, to the VF, or held. All with tx_.
+#include <sys/eventfd.h>
+
+#include <algorithm>
+
+#include "guest-frontend/process/frame_link.hpp"
+
+namespace librettos::guest {
+
+bool FrameLink::wait_for_room(std::chrono::milliseconds longest) {
+    std::unique_lock lock(tx_);
+    return room_.wait_for(lock, longest, [this] { return !tx_connected_ || wanted_ == 0; }) && tx_connected_;
+}
+
+int FrameLink::reserve(std::uint32_t length, std::uint8_t*& frame) {
+    int result = 0;
+    if (send_by_ == SendBy::nothing || !held_.empty()) {
+        reserved_in_ = SendBy::nothing;
+        result = hold(length, frame);
+    } else {
+        reserved_in_ = send_by_;
+        result = send_by_ == SendBy::vf ? reserve_in_vf(length, frame) : reserve_in_ring(length, frame);
+    }
+    if (result == LVIF_EAGAIN) {
+        wanted_ = length;
+    }
+    return result;
+}
+
+int FrameLink::reserve_in_ring(std::uint32_t length, std::uint8_t*& frame) {
+    if (!tx_connected_) {
+        return LVIF_ENOTCONN;
+    }
+    int result = lvif_tx_reserve(device_, 0, length, &frame);
+    if (result == LVIF_EAGAIN && lvif_tx_wait(device_, 0, length)) {
+        result = lvif_tx_reserve(device_, 0, length, &frame);
+    }
+    if (result == LVIF_EPROTO || result == LVIF_ENOTCONN) {
+        lose_rings();
+        eventfd_write(attention_, 1);
+        return LVIF_ENOTCONN;
+    }
+    return result;
+}
+
+// A VF says nothing when it has room again: the receive thread will ask.
+int FrameLink::reserve_in_vf(std::uint32_t length, std::uint8_t*& frame) {
+    int const result = vf_->reserve(length, frame);
+    if (result == LVIF_EAGAIN && !ask_vf_for_room_.exchange(true, std::memory_order_relaxed)) {
+        wake();
+    }
+    return result;
+}
+
+int FrameLink::hold(std::uint32_t length, std::uint8_t*& frame) {
+    if (!tx_connected_) {
+        return LVIF_ENOTCONN;
+    }
+    if (length < LVIF_MIN_FRAME_BYTES) {
+        return LVIF_EINVAL;
+    }
+    if (length > lvif_tx_max(device_, 0)) {
+        return LVIF_EMSGSIZE;
+    }
+    if (!held_.has_room(length)) {
+        return LVIF_EAGAIN;
+    }
+    frame = held_.add(length);
+    return 0;
+}
+
+void FrameLink::commit(std::uint32_t length) {
+    if (reserved_in_ == SendBy::nothing) {
+        return;
+    }
+    if (reserved_in_ == SendBy::vf) {
+        vf_->commit(length);
+    } else {
+        lvif_tx_commit(device_, 0, length, nullptr);
+    }
+    if (bursting_.load(std::memory_order_relaxed) == std::this_thread::get_id()) {
+        return;
+    }
+    publish();
+    // A shorter frame than the one that was refused took the waiting back.
+    if (reserved_in_ == SendBy::rings && wanted_ != 0 && lvif_tx_wait(device_, 0, wanted_)) {
+        wake();
+    }
+}
+
+void FrameLink::publish() {
+    if (send_by_ == SendBy::vf) {
+        vf_->publish();
+    } else if (send_by_ == SendBy::rings && tx_connected_) {
+        lvif_tx_publish(device_, 0);
+    }
+}
+
+int FrameLink::send_one(std::vector<std::uint8_t> const& frame) {
+    auto const length = static_cast<std::uint32_t>(frame.size());
+    std::uint8_t* place = nullptr;
+    int const result = send_by_ == SendBy::vf ? reserve_in_vf(length, place) : reserve_in_ring(length, place);
+    if (result == 0) {
+        std::copy(frame.begin(), frame.end(), place);
+        if (send_by_ == SendBy::vf) {
+            vf_->commit(length);
+        } else {
+            lvif_tx_commit(device_, 0, length, nullptr);
+        }
+    }
+    return result;
+}
+
+// As many as there is room for. What is refused for another reason is lost, as it would be without having waited.
+void FrameLink::send_held() {
+    if (send_by_ == SendBy::nothing || held_.empty()) {
+        return;
+    }
+    while (!held_.empty() && send_one(held_.front()) != LVIF_EAGAIN) {
+        if (!held_.empty()) {  // losing the rings empties it
+            held_.pop();
+        }
+    }
+    publish();
+}
+
+bool FrameLink::has_room(std::uint32_t length) {
+    if (send_by_ == SendBy::nothing || !held_.empty()) {
+        return held_.has_room(length);
+    }
+    if (send_by_ == SendBy::rings) {
+        return tx_connected_ && lvif_tx_wait(device_, 0, length);
+    }
+    std::uint8_t* place = nullptr;
+    bool const room = vf_->reserve(length, place) != LVIF_EAGAIN;
+    ask_vf_for_room_.store(!room, std::memory_order_relaxed);
+    return room;
+}
+
+// Until connect(). What is held is lost with what is in the ring; unless it is on its way to the VF.
+void FrameLink::lose_rings() {
+    tx_connected_ = false;
+    if (send_by_ == SendBy::rings) {
+        held_.clear();
+    }
+    room_.notify_all();
+}
+
+bool FrameLink::vf_sent_all() {
+    std::lock_guard const lock(tx_);
+    return !writes_vf_ || vf_->sent_all();
+}
+
+bool FrameLink::vf_works() {
+    std::lock_guard const lock(tx_);
+    return !writes_vf_ || vf_->alive(send_by_ == SendBy::vf);
+}
+
+}  // namespace librettos::guest

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Frames to be sent that wait while they have no way, or behind such: as many as an interface's queue has.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <vector>
+
+namespace librettos::guest {
+
+class HeldFrames {
+  public:
+    static constexpr std::size_t most_frames = 4000;
+    static constexpr std::size_t most_bytes = 8u << 20;
+
+    bool empty() const { return frames_.empty(); }
+    bool has_room(std::uint32_t length) const { return frames_.size() < most_frames && bytes_ + length <= most_bytes; }
+    // Place for one more, where there is room.
+    std::uint8_t* add(std::uint32_t length) {
+        bytes_ += length;
+        return frames_.emplace_back(length).data();
+    }
+    std::vector<std::uint8_t> const& front() const { return frames_.front(); }
+    void pop() {
+        bytes_ -= frames_.front().size();
+        frames_.pop_front();
+    }
+    void clear() {
+        frames_.clear();
+        bytes_ = 0;
+    }
+
+  private:
+    std::deque<std::vector<std::uint8_t>> frames_;
+    std::size_t bytes_ = 0;
+};
+
+}  // namespace librettos::guest

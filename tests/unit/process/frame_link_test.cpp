@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// A stack's frames while they change their way: numbered frames both ways over rings and a VF of the test's own.
+#include "guest-frontend/process/frame_link.hpp"
+
+#include <gtest/gtest.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "tests/unit/linux/ring_double.hpp"
+
+namespace librettos::guest {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr auto patience = std::chrono::seconds(60);
+constexpr std::uint32_t frame_bytes = 64, number_at = 14;
+constexpr VfMac mac{2, 0, 0, 0, 0, 2};
+
+std::vector<std::uint8_t> numbered(std::uint32_t number) {
+    std::vector<std::uint8_t> frame(frame_bytes);
+    std::memcpy(&frame[number_at], &number, sizeof number);
+    return frame;
+}
+
+std::uint32_t number_in(std::uint8_t const* frame) {
+    std::uint32_t number = 0;
+    std::memcpy(&number, frame + number_at, sizeof number);
+    return number;
+}
+
+template <typename Condition>
+bool eventually(Condition condition) {
+    for (auto const end = std::chrono::steady_clock::now() + patience; !condition();) {
+        if (std::chrono::steady_clock::now() > end) {
+            return false;
+        }
+        std::this_thread::sleep_for(milliseconds(1));
+    }
+    return true;
+}
+
+// Counts what does not come in turn.
+struct Account {
+    std::atomic<std::uint32_t> next = 0;
+    std::atomic<std::uint32_t> wrong = 0;
+
+    void add(std::uint32_t number) {
+        wrong += number != next.load() ? 1 : 0;
+        next = number + 1;
+    }
+};
+
+class VfDouble final : public Vf {
+  public:
+    explicit VfDouble(bool with_event) : event_(with_event ? eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC) : -1) {}
+    ~VfDouble() override { ::close(event_); }
+
+    int up(VfMac const&, std::uint16_t, std::uint16_t) override { return 1; }
+    bool gone() override { return false; }
+    void down() override {}
+    std::string name() const override { return "vf0"; }
+
+    void gather() override {
+        std::lock_guard const lock(mutex_);
+        gathered_.insert(gathered_.end(), queue_.begin(), queue_.end());
+        queue_.clear();
+    }
+    bool front(lvif_frame& frame) override {
+        if (!gathered_.empty()) {
+            frame = {gathered_.front().data(), static_cast<std::uint32_t>(gathered_.front().size()), {}};
+        }
+        return !gathered_.empty();
+    }
+    void release() override { gathered_.pop_front(); }
+    int event_fd() const override { return event_; }
+    bool arm() override {
+        std::lock_guard const lock(mutex_);
+        armed_ = true;
+        return queue_.empty();
+    }
+    void disarm() override {
+        std::lock_guard const lock(mutex_);
+        armed_ = false;
+        eventfd_t ignored = 0;
+        eventfd_read(event_, &ignored);
+    }
+
+    int reserve(std::uint32_t length, std::uint8_t*& frame) override {
+        std::lock_guard const lock(mutex_);
+        if (committed_.size() + sent_.size() >= room_) {
+            return LVIF_EAGAIN;
+        }
+        reserved_.resize(length);
+        frame = reserved_.data();
+        return 0;
+    }
+    void commit(std::uint32_t) override { committed_.push_back(reserved_); }
+    void publish() override {
+        std::lock_guard const lock(mutex_);
+        sent_.insert(sent_.end(), committed_.begin(), committed_.end());
+        committed_.clear();
+    }
+    bool sent_all() override {
+        std::lock_guard const lock(mutex_);
+        return sent_.empty() && committed_.empty();
+    }
+    bool alive(bool) override { return true; }
+
+    // ---- the NIC's side
+    void deliver(std::vector<std::uint8_t> frame) {
+        std::lock_guard const lock(mutex_);
+        queue_.push_back(std::move(frame));
+        if (armed_ && event_ >= 0) {
+            eventfd_write(event_, 1);
+        }
+    }
+    std::vector<std::vector<std::uint8_t>> take() {
+        std::lock_guard const lock(mutex_);
+        std::vector<std::vector<std::uint8_t>> all(sent_.begin(), sent_.end());
+        sent_.clear();
+        return all;
+    }
+    void set_room(std::size_t frames) {
+        std::lock_guard const lock(mutex_);
+        room_ = frames;
+    }
+
+  private:
+    int event_;
+    std::mutex mutex_;
+    bool armed_ = false;
+    std::size_t room_ = 256;
+    std::deque<std::vector<std::uint8_t>> queue_, gathered_, sent_;
+    std::vector<std::vector<std::uint8_t>> committed_;
+    std::vector<std::uint8_t> reserved_;
+};
+
+class StackDouble final : public Stack {
+  public:
+    void burst_begins() override {}
+    void deliver(lvif_frame const& frame) override { received.add(number_in(frame.bytes)); }
+    void burst_ends() override {}
+    void room() override { ++rooms; }
+    void connected(Offer const&, FrameLink&) override {}
+    void link(bool, std::uint16_t) override {}
+
+    Account received;
+    std::atomic<int> rooms = 0;
+};
+
+class Switched : public testing::TestWithParam<bool> {
+  protected:
+    Switched() : vf(GetParam()), link(&ring, events, stack, attention, &vf) { link.connect(); }
+    ~Switched() override { ::close(attention); }
+
+    int send(std::uint32_t number) {
+        auto const frame = numbered(number);
+        return link.send(frame_bytes, [&frame](std::uint8_t* place) { std::copy(frame.begin(), frame.end(), place); });
+    }
+    void to_vf() {
+        link.use_vf();
+        link.send_by(SendBy::nothing);
+        link.let_in();
+        link.send_by(SendBy::vf);
+    }
+    bool comes_by_vf(std::uint32_t first, std::uint32_t end) {
+        Account account;
+        account.next = first;
+        return eventually([&] {
+                   for (auto const& frame : vf.take()) {
+                       account.add(number_in(frame.data()));
+                   }
+                   return account.next >= end;
+               }) &&
+               account.wrong == 0;
+    }
+
+    int const attention = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    lvif_device ring;
+    RingEvents events;
+    StackDouble stack;
+    VfDouble vf;
+    FrameLink link;
+};
+
+TEST_P(Switched, FramesThatHaveNoWayAreHeldInTurn) {
+    link.use_vf();
+    link.send_by(SendBy::nothing);
+    for (std::uint32_t number = 0; number < 100; ++number) {
+        ASSERT_EQ(send(number), 0);
+    }
+    EXPECT_EQ(ring.waiting(), 0u);
+    vf.set_room(10);
+    link.send_by(SendBy::vf);
+    ASSERT_EQ(send(100), 0) << "behind the others";
+    EXPECT_TRUE(comes_by_vf(0, 101));
+    link.send_by(SendBy::nothing);
+    ASSERT_EQ(send(7), 0);
+    link.send_by(SendBy::rings);
+    EXPECT_EQ(number_in(ring.take().bytes.data()), 7u);
+    link.leave_vf();
+}
+
+TEST_P(Switched, HeldFramesHaveTheirLimit) {
+    link.send_by(SendBy::nothing);
+    std::uint32_t number = 0;
+    while (send(number) == 0) {
+        ++number;
+    }
+    EXPECT_EQ(number, HeldFrames::most_frames);
+    EXPECT_EQ(stack.rooms, 0);
+    ring.set_room(2 * HeldFrames::most_frames);
+    link.send_by(SendBy::rings);
+    EXPECT_TRUE(eventually([&] { return stack.rooms == 1; })) << "and whoever was refused is told";
+    EXPECT_EQ(send(number), 0);
+}
+
+TEST_P(Switched, AFullVfIsAskedForRoom) {
+    to_vf();
+    vf.set_room(1);
+    EXPECT_EQ(send(0), 0);
+    EXPECT_EQ(send(1), LVIF_EAGAIN);
+    EXPECT_FALSE(link.wait_for_room(milliseconds(5)));
+    vf.take();
+    EXPECT_TRUE(link.wait_for_room(patience));
+    EXPECT_TRUE(eventually([&] { return stack.rooms == 1; }));
+    EXPECT_EQ(send(1), 0);
+    link.send_by(SendBy::rings);
+    link.leave_vf();
+}
+
+TEST_P(Switched, WhatTheVfReceivesWaitsToBeLetIn) {
+    link.use_vf();
+    vf.deliver(numbered(1));
+    EXPECT_TRUE(eventually([&] { return link.holds_frames_of_vf(); }));
+    eventfd_t raised = 0;
+    EXPECT_TRUE(eventually([&] { return eventfd_read(attention, &raised) == 0; })) << "the control thread is told";
+    ring.deliver({{numbered(0), {}}});
+    EXPECT_TRUE(eventually([&] { return stack.received.next == 1; }));
+    link.let_in();
+    EXPECT_TRUE(eventually([&] { return stack.received.next == 2; }));
+    EXPECT_EQ(stack.received.wrong, 0u);
+    link.leave_vf();
+}
+
+TEST_P(Switched, TheLastFramesAreTakenBeforeItIsLeft) {
+    to_vf();
+    link.send_by(SendBy::rings);
+    for (std::uint32_t number = 0; number < 1000; ++number) {
+        vf.deliver(numbered(number));
+    }
+    link.take_last(milliseconds(20), patience);
+    EXPECT_EQ(stack.received.next, 1000u);
+    EXPECT_EQ(stack.received.wrong, 0u);
+    link.leave_vf();
+    vf.deliver(numbered(1000));
+    ring.deliver({{numbered(1000), {}}});
+    EXPECT_TRUE(eventually([&] { return stack.received.next == 1001; }));
+}
+
+TEST_P(Switched, WithoutRingsTheVfGoesOn) {
+    to_vf();
+    link.quiesce();
+    ring.forbid(true);
+    vf.deliver(numbered(0));
+    EXPECT_TRUE(eventually([&] { return stack.received.next == 1; }));
+    EXPECT_EQ(send(0), 0);
+    EXPECT_TRUE(comes_by_vf(0, 1));
+    link.send_by(SendBy::nothing);
+    EXPECT_EQ(send(1), LVIF_ENOTCONN);
+    link.send_by(SendBy::rings);
+    link.leave_vf();
+    EXPECT_EQ(send(1), LVIF_ENOTCONN);
+    EXPECT_EQ(ring.trespasses(), 0);
+}
+
+// A server and a NIC that steers, each with threads of its own, and two streams; the switch as liblvif has it done.
+class Streams {
+  public:
+    static constexpr std::uint32_t total = 8'000;
+
+    Streams(lvif_device& ring, VfDouble& vf, FrameLink& link, Account const& in)
+        : ring_(ring), vf_(vf), link_(link), in_(in), sender_([this] { send(); }), outside_([this] { live(); }) {}
+    ~Streams() {
+        stop_ = true;
+        sender_.join();
+        outside_.join();
+    }
+    void steer(bool to_vf) {
+        std::lock_guard const lock(mutex_);
+        to_vf_ = to_vf;
+    }
+    bool done() const { return stop_ || (out.next == total && in_.next == total); }
+
+    Account out;
+
+  private:
+    void send() {
+        for (std::uint32_t number = 0; number < total && !stop_;) {
+            auto const frame = numbered(number);
+            int const result = link_.send(
+                frame_bytes, [&frame](std::uint8_t* place) { std::copy(frame.begin(), frame.end(), place); });
+            if (result == 0) {
+                ++number;
+            } else {
+                link_.wait_for_room(milliseconds(1));
+            }
+        }
+    }
+    // What left by the VF is on the wire before what the server takes from the ring later.
+    void live() {
+        std::uint32_t number = 0;
+        while (!stop_) {
+            for (auto const& frame : vf_.take()) {
+                out.add(number_in(frame.data()));
+            }
+            for (std::size_t waiting = ring_.waiting(); waiting > 0; --waiting) {
+                out.add(number_in(ring_.take().bytes.data()));
+            }
+            std::lock_guard const lock(mutex_);
+            for (int burst = 0; burst < 16 && number < total && number < in_.next + 500; ++burst, ++number) {
+                if (to_vf_) {
+                    vf_.deliver(numbered(number));
+                } else {
+                    ring_.deliver({{numbered(number), {}}});
+                }
+            }
+            std::this_thread::yield();
+        }
+    }
+
+    lvif_device& ring_;
+    VfDouble& vf_;
+    FrameLink& link_;
+    Account const& in_;
+    std::mutex mutex_;
+    bool to_vf_ = false;
+    std::atomic<bool> stop_ = false;
+    std::thread sender_, outside_;
+};
+
+TEST_P(Switched, NothingIsLostDoubledOrOutOfOrder) {
+    auto streams = std::make_unique<Streams>(ring, vf, link, stack.received);
+    SwitchOrder order(vf, link, [](SwitchOrder::Kind, std::string const&) {});
+    auto const end = std::chrono::steady_clock::now() + 2 * patience;
+    int switches = 0;
+    for (; !streams->done() && std::chrono::steady_clock::now() < end; ++switches) {
+        ASSERT_EQ(order.open(mac, 0, 1500), 1);
+        streams->steer(true);
+        int result = 0;
+        while ((result = order.begin()) == 0) {
+        }
+        ASSERT_EQ(result, 1);
+        std::this_thread::sleep_for(milliseconds(2));
+        order.end();
+        streams->steer(false);
+        order.close();
+    }
+    EXPECT_TRUE(streams->done());
+    EXPECT_EQ(streams->out.wrong, 0u) << "on their way out, over " << switches << " switches";
+    EXPECT_EQ(stack.received.wrong, 0u) << "on their way in, over " << switches << " switches";
+    streams.reset();
+    link.send_by(SendBy::rings);
+}
+
+INSTANTIATE_TEST_SUITE_P(WithAndWithoutEvents, Switched, testing::Bool());
+
+}  // namespace
+}  // namespace librettos::guest
