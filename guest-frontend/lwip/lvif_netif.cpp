@@ -14,6 +14,7 @@
 #include "guest-frontend/lwip/lwip_stack.hpp"
 #include "guest-frontend/process/say.hpp"
 #include "guest-frontend/process/stack_device.hpp"
+#include "guest-frontend/process/vf.hpp"
 
 namespace {
 
@@ -64,7 +65,8 @@ err_t lvif_netif_add(netif* interface, lvif_netif_options const* options, u32_t 
     }
     try {
         the_guest = std::make_unique<Guest>(*interface);
-        the_guest->device = std::make_unique<StackDevice>(guest_options(*options), "lwip", the_guest->stack);
+        the_guest->device = std::make_unique<StackDevice>(guest_options(*options), "lwip", the_guest->stack,
+                                                          reinterpret_cast<Vf*>(options->vf));
         auto const longest = wait_ms == 0 ? StackDevice::for_ever : std::chrono::milliseconds(wait_ms);
         if (!the_guest->device->wait_until_connected(longest)) {
             end_guest();

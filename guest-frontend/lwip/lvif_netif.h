@@ -36,12 +36,14 @@ extern "C" {
 
 struct tcp_pcb;
 struct udp_pcb;
+struct lvif_vf; /* guest-frontend/dpdk/lvif_dpdk.h */
 
 struct lvif_netif_options {
     char const* name;              /* of the domain; on Xen, where the toolstack decides: NULL */
     char const* hypervisor_socket; /* NULL: $LIBRETTOS_HYPERVISOR_SOCKET, else the default */
     int dedicated;                 /* an address of its own */
     u32_t ring_bytes;              /* 0: the default */
+    struct lvif_vf* vf;            /* for the server to switch this interface to, and back; a dedicated one; or NULL */
 };
 
 /* After tcpip_init(), without the core lock. Waits for a server, 0: for ever. `netif` (any content, the caller's until

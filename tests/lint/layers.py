@@ -28,7 +28,7 @@ MAY_INCLUDE = {
     "daemon/holder": ["daemon/api", "daemon/config", "daemon/engine", "drivers", "portmap", "guest-frontend/include"],
 }
 
-DPDK_FOLDERS = ("drivers/nic/", "daemon/holder/", "daemon/engine/datapath/", "tests/")
+DPDK_FOLDERS = ("drivers/nic/", "guest-frontend/dpdk/", "daemon/holder/", "daemon/engine/datapath/", "tests/")
 XEN_FOLDERS = ("drivers/hypervisor/xen/", "guest-frontend/rumprun/", "guest-frontend/xen/", "tests/")
 # Know bytes and addresses, no DPDK.
 NO_DPDK = re.compile(r"daemon/engine/datapath/(classify|classifier|directory|checksum|segment|frame_ring)\w*\.\w+$")
