@@ -3,10 +3,13 @@
 //
 //     lwip_guest NAME shared|dedicated echo PORT                                   TCP and UDP echo, until it is killed
 //     lwip_guest NAME shared|dedicated transfer ADDRESS PORT BYTES CONNECTIONS     sends BYTES to an echo server on
-//     each
-//                                                                                  connection, compares what comes back
+//                                                                                  each connection, compares what comes
+//                                                                                  back
+//     lwip_guest NAME dedicated load PORT IN_PORT FILE ADDRESS OUT_PORT PER_SECOND
+//                                          echo, and numbered datagrams both ways, see lwip_load.hpp; until SIGTERM
 //
-// $LIBRETTOS_HYPERVISOR_SOCKET says where the hypervisor is. Exit status 3: the port is another guest's.
+// $LIBRETTOS_HYPERVISOR_SOCKET says where the hypervisor is, $LWIP_GUEST_VF which VF the guest may be switched to (PCI
+// address). Exit status 3: the port is another guest's.
 #include "guest-frontend/lwip/lvif_netif.h"
 // lwIP's
 #include <lwip/tcp.h>
@@ -25,6 +28,9 @@
 #include <mutex>
 #include <string>
 #include <vector>
+
+#include "guest-frontend/dpdk/lvif_dpdk.h"
+#include "tests/smoke/lwip_load.hpp"
 
 namespace {
 
@@ -121,7 +127,7 @@ void answer_datagram(void* /*argument*/, udp_pcb* pcb, pbuf* data, ip_addr_t con
     pbuf_free(data);
 }
 
-[[noreturn]] void serve(u16_t port) {
+void serve(u16_t port) {
     LOCK_TCPIP_CORE();
     tcp_pcb* const listener = tcp_new_ip_type(IPADDR_TYPE_ANY);
     udp_pcb* const datagrams = udp_new_ip_type(IPADDR_TYPE_ANY);
@@ -131,9 +137,6 @@ void answer_datagram(void* /*argument*/, udp_pcb* pcb, pbuf* data, ip_addr_t con
     udp_recv(datagrams, answer_datagram, nullptr);
     UNLOCK_TCPIP_CORE();
     say("ready");
-    for (;;) {
-        pause();
-    }
 }
 
 // ---- transfer
@@ -264,20 +267,38 @@ void transfer(char const* address, u16_t port, std::uint64_t size, std::size_t c
 int main(int count, char** words) {
     std::vector<std::string> const arguments(words + 1, words + count);
     bool const echo = arguments.size() == 4 && arguments[2] == "echo";
-    if (!echo && !(arguments.size() == 7 && arguments[2] == "transfer")) {
-        end(2, "usage: NAME shared|dedicated echo PORT | transfer ADDRESS PORT BYTES CONNECTIONS");
+    bool const load = arguments.size() == 9 && arguments[2] == "load";
+    if (!echo && !load && !(arguments.size() == 7 && arguments[2] == "transfer")) {
+        end(2,
+            "usage: NAME shared|dedicated echo PORT | transfer ADDRESS PORT BYTES CONNECTIONS | "
+            "load PORT IN_PORT FILE ADDRESS OUT_PORT PER_SECOND");
+    }
+    if (echo || load) {
+        LwipLoad::block_signals();
     }
     tcpip_init(nullptr, nullptr);
     lvif_netif_options options{};
     options.name = arguments[0].c_str();
     options.ring_bytes = 4u << 20;  // of 100 connections each may have 64 KiB on their way
     options.dedicated = arguments[1] == "dedicated";
-    require(lvif_netif_add(&interface, &options, 60'000), "become a guest");
-    if (echo) {
-        serve(static_cast<u16_t>(std::stoul(arguments[3])));
+    if (char const* const vf = std::getenv("LWIP_GUEST_VF"); vf != nullptr) {
+        options.vf = lvif_dpdk_vf_create(vf);
     }
-    transfer(arguments[3].c_str(), static_cast<u16_t>(std::stoul(arguments[4])), std::stoull(arguments[5]),
-             std::stoul(arguments[6]));
+    require(lvif_netif_add(&interface, &options, 60'000), "become a guest");
+    auto const port_in = [&arguments](std::size_t at) { return static_cast<u16_t>(std::stoul(arguments[at])); };
+    if (echo || load) {
+        serve(port_in(3));
+    }
+    if (load) {
+        LwipLoad(interface, port_in(4), arguments[5], arguments[6], port_in(7), std::stod(arguments[8])).run();
+    } else if (echo) {
+        LwipLoad::wait_for_end();
+    } else {
+        transfer(arguments[3].c_str(), port_in(4), std::stoull(arguments[5]), std::stoul(arguments[6]));
+    }
     lvif_netif_remove(&interface);
+    if (options.vf != nullptr) {
+        lvif_dpdk_vf_destroy(options.vf);
+    }
     return 0;
 }

@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The release binary of the server on the software 82599 (tests/nic82599): not a byte of it is changed, a preloaded library gives it the
-NIC as PCI device 0000:01:00.0. The NIC is a process of its own, since holder and engine both use it; its wire is port0."""
+"""The release binary of the server on the software 82599 (nic_lab.py)."""
 
-import contextlib
-import subprocess
 import sys
 import unittest
 
@@ -12,67 +9,7 @@ import case
 import lab as laboratory
 from applications import ECHO_PORT
 from lab import DEDICATED4, SHARED4, SHARED6, WIRE4, WIRE6
-
-PF = "0000:01:00.0"
-
-
-class NicLab(laboratory.Lab):
-    """A lab whose server drives the model."""
-
-    def __init__(self, build, vfs=0, **options):
-        config = {"port": {"device": PF}}
-        if vfs:
-            config["direct"] = {"steering": "ixgbe", "vfs": [f"0000:01:10.{2 * vf}" for vf in range(vfs)], "rate_mbps": 500}
-        super().__init__(build, config=config, **options)
-        self._vfs = vfs
-        self._programs = self.build / "tests/nic82599"
-        self.nic_directory = self.directory / "nic"
-        self.nic_directory.mkdir()
-        self._device = None
-
-    def start_hypervisord(self):
-        self._start_nic()
-        super().start_hypervisord()
-
-    def _start_nic(self):
-        command = ["ip", "netns", "exec", self.server, self._programs / "nic82599-device", "--folder", self.nic_directory,
-                   "--vfs", self._vfs, "--wire", "port0"]
-        with open(self.directory / "nic.log", "ab") as log:
-            self._device = subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-                                            text=True, start_new_session=True)
-        if self._device.stdout.readline().strip() != "ready":
-            raise laboratory.Failure(f"nic82599-device did not start: {(self.directory / 'nic.log').read_text()}")
-
-    def server_command(self, config_path):
-        return ["env", f"LD_PRELOAD={self._programs / 'libnic82599-preload.so'}", f"NIC82599_FOLDER={self.nic_directory}",
-                *super().server_command(config_path)]
-
-    def nic(self, command):
-        """The NIC's answer to a command, see nic82599-device."""
-        self._device.stdin.write(command + "\n")
-        self._device.stdin.flush()
-        return self._device.stdout.readline().strip()
-
-    def events(self):
-        words = self.nic("events").split()
-        return {name: int(number) for name, number in zip(words[::2], words[1::2])}
-
-    def close(self):
-        super().close()
-        if self._device is not None:
-            self._device.kill()
-            self._device.wait()
-            with contextlib.suppress(BrokenPipeError):
-                self._device.stdin.close()
-            self._device.stdout.close()
-
-
-def require_model():
-    """Skips the group where the model cannot be preloaded."""
-    if not (case.build / "tests/nic82599/nic82599-device").exists():
-        raise unittest.SkipTest("there is no nic82599-device in this build")
-    if "LIBRETTOS_SANITIZE:STRING=\n" not in (case.build / "CMakeCache.txt").read_text():
-        raise unittest.SkipTest("a sanitizer wants to be the first library, and so does the preloaded one")
+from nic_lab import PF, NicLab, require_model
 
 
 class StockTestpmd(case.SmokeTest):
@@ -80,7 +17,7 @@ class StockTestpmd(case.SmokeTest):
 
     @classmethod
     def setUpClass(cls):
-        require_model()
+        require_model(case.build)
         cls.make_lab("dpdk-testpmd", "ping", start=False)
 
     def test_it_answers_pings(self):
@@ -99,7 +36,7 @@ class StockTestpmd(case.SmokeTest):
 
 def make_lab(group, vfs):
     """group.lab, with a guest that shares the server's address and one with its own."""
-    require_model()
+    require_model(case.build)
     try:
         laboratory.Lab.check_machine(case.build, "ping", "nginx", "curl")
     except laboratory.CannotRun as reason:

@@ -21,13 +21,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "number_account.h"
+
 enum {
-    payload_bytes = 64,
+    payload_bytes = numbered_bytes,
     burst = 64,
     most_at_once = 256,
     slot_ns = 200000,
-    most_numbers = 1 << 27,
-    most_events = 10000,
     silence_ms = 300,
     buffer_bytes = 64 << 20
 };
@@ -88,62 +88,7 @@ static int send_numbers(char const* address, char const* port, double per_second
     return 0;
 }
 
-struct account {
-    uint64_t received, doubled, reordered, overrun;
-    uint32_t next;
-    unsigned char* seen; /* one bit per number */
-    FILE* times;
-    struct event {
-        char const* what;
-        uint64_t at_ns;
-        uint32_t first, count;
-    } * events;
-    unsigned event_count;
-};
-
-static void note(struct account* account, char const* what, uint64_t at_ns, uint32_t first, uint32_t count) {
-    if (account->event_count < most_events)
-        account->events[account->event_count++] = (struct event){what, at_ns, first, count};
-}
-
-static void take(struct account* account, uint32_t number, uint64_t at_ns) {
-    unsigned char* const byte = &account->seen[number % most_numbers / 8];
-    unsigned char const bit = (unsigned char)(1u << number % 8);
-
-    if (*byte & bit) {
-        account->doubled++;
-        note(account, "doubled", at_ns, number, 1);
-    } else {
-        account->received++;
-        if (number < account->next) {
-            account->reordered++;
-            note(account, "reordered", at_ns, number, 1);
-        } else if (number > account->next) {
-            note(account, "lost", at_ns, account->next, number - account->next);
-        }
-    }
-    *byte |= bit;
-    if (number >= account->next)
-        account->next = number + 1;
-    fwrite(&at_ns, sizeof(at_ns), 1, account->times);
-}
-
-/* What was missed and came later is not lost. */
-static void print_events(struct account const* account) {
-    printf(", \"events\": [");
-    for (unsigned i = 0, printed = 0; i < account->event_count; i++) {
-        struct event const* const event = &account->events[i];
-        uint32_t count = event->count;
-
-        for (uint32_t n = event->first; strcmp(event->what, "lost") == 0 && n != event->first + event->count; n++)
-            count -= account->seen[n % most_numbers / 8] >> n % 8 & 1u;
-        if (count > 0)
-            printf("%s[\"%s\", %llu, %u]", printed++ ? ", " : "", event->what, (unsigned long long)event->at_ns, count);
-    }
-    printf("]}\n");
-}
-
-static void take_ancillary(struct msghdr* message, struct account* account, uint64_t* at_ns) {
+static void take_ancillary(struct msghdr* message, struct number_account* account, uint64_t* at_ns) {
     for (struct cmsghdr* part = CMSG_FIRSTHDR(message); part != NULL; part = CMSG_NXTHDR(message, part)) {
         if (part->cmsg_level != SOL_SOCKET)
             continue;
@@ -161,7 +106,7 @@ static void take_ancillary(struct msghdr* message, struct account* account, uint
     }
 }
 
-static void receive_burst(int in, struct account* account) {
+static void receive_burst(int in, struct number_account* account) {
     static unsigned char data[burst][payload_bytes];
     static _Alignas(struct cmsghdr) unsigned char control[burst][256];
     struct iovec parts[burst];
@@ -182,20 +127,17 @@ static void receive_burst(int in, struct account* account) {
         take_ancillary(&messages[i].msg_hdr, account, &at_ns);
         memcpy(&number, data[i], sizeof(number));
         if (messages[i].msg_len == payload_bytes)
-            take(account, number, at_ns);
+            number_account_take(account, number, at_ns);
     }
 }
 
 static int receive_numbers(char const* port, char const* file) {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
-    struct account account = {.seen = calloc(most_numbers / 8, 1),
-                              .times = fopen(file, "wb"),
-                              .events = calloc(most_events, sizeof(*account.events))};
+    struct number_account account;
     int const in = open_socket(), on = 1, bytes = buffer_bytes;
     struct pollfd readable = {.fd = in, .events = POLLIN};
 
-    if (account.seen == NULL || account.times == NULL || account.events == NULL ||
-        bind(in, (struct sockaddr*)&at, sizeof(at)) < 0)
+    if (number_account_open(&account, file) < 0 || bind(in, (struct sockaddr*)&at, sizeof(at)) < 0)
         fail("smoke_numbers: receive");
     setsockopt(in, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on));
     setsockopt(in, SOL_SOCKET, SO_RXQ_OVFL, &on, sizeof(on));
@@ -210,11 +152,9 @@ static int receive_numbers(char const* port, char const* file) {
         else if (ready == 0 && ending)
             break;
     }
-    fclose(account.times);
-    printf("{\"received\": %llu, \"doubled\": %llu, \"reordered\": %llu, \"overrun\": %llu",
-           (unsigned long long)account.received, (unsigned long long)account.doubled,
-           (unsigned long long)account.reordered, (unsigned long long)account.overrun);
-    print_events(&account);
+    printf("{");
+    number_account_close(&account);
+    printf("}\n");
     return 0;
 }
 

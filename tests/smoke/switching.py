@@ -18,22 +18,47 @@ class Stream:
     """smoke_numbers from one namespace to an address in another."""
 
     def __init__(self, lab, name, source, target, address, port, per_second):
-        program = str(lab.program("smoke_numbers"))
-        self.name, self._file = name, lab.directory / f"{name}.times"
-        self._receiver = lab.spawn(f"{name}-in", [program, "receive", str(port), str(self._file)], namespace=target)
-        laboratory.wait_until(lambda: "listens" in self._receiver.log, f"the receiver of {name}", explain=self._receiver.tail)
-        self._sender = lab.spawn(f"{name}-out", [program, "send", address, str(port), str(per_second)], namespace=source)
+        self._start_receiver(lab, name, target, port)
+        self._sender = self.sender(lab, name, source, address, port, per_second)
+
+    @classmethod
+    def of(cls, name, file):
+        """One whose programs are somebody else's: take_account() completes it."""
+        stream = cls.__new__(cls)
+        stream._begin(name, file)
+        return stream
+
+    @staticmethod
+    def sender(lab, name, source, address, port, per_second):
+        return lab.spawn(f"{name}-out", [str(lab.program("smoke_numbers")), "send", address, str(port), str(per_second)], namespace=source)
+
+    def _begin(self, name, file):
+        self.name, self._file = name, file
         self.sent = self.received = self.lost = self.doubled = self.reordered = self.overrun = 0
         self.times, self.events = array.array("Q"), []  # of arrivals; what happened to how many, and when: [what, ns, count]
 
+    def _start_receiver(self, lab, name, target, port):
+        self._begin(name, lab.directory / f"{name}.times")
+        self.receiver = lab.spawn(f"{name}-in", [str(lab.program("smoke_numbers")), "receive", str(port), str(self._file)], namespace=target)
+        laboratory.wait_until(lambda: "listens" in self.receiver.log, f"the receiver of {name}", explain=self.receiver.tail)
+
     def stop(self):
         """Takes the account; `overrun` are those that came and for which the receiver had no time."""
-        for process in (self._sender, self._receiver):
-            process.signal(signal.SIGTERM)
-            if process.wait() != 0:
-                raise laboratory.Failure(process.tail())
-        account = json.loads(self._receiver.log.splitlines()[-1])
-        self.sent = json.loads(self._sender.log.splitlines()[-1])["sent"]
+        self._end(self._sender)
+        self.take_account(json.loads(self._sender.log.splitlines()[-1])["sent"], self.end_receiver())
+
+    @staticmethod
+    def _end(process):
+        process.signal(signal.SIGTERM)
+        if process.wait() != 0:
+            raise laboratory.Failure(process.tail())
+
+    def end_receiver(self):
+        self._end(self.receiver)
+        return json.loads(self.receiver.log.splitlines()[-1])
+
+    def take_account(self, sent, account):
+        self.sent = sent
         self.received, self.doubled, self.reordered, self.overrun = (
             account[key] for key in ("received", "doubled", "reordered", "overrun"))
         self.events = account["events"]
