@@ -1,8 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Many switches of a loaded guest between the server and a VF, measured; root. VFs are veths at a Linux bridge, no NIC's.
+"""Many switches of a loaded guest between the server and a VF, measured; root.
 
-    tests/bench/switches.py [--build DIR] [--switches N] [--per-second N] [--flows N] [--json FILE]
+    tests/bench/switches.py [--on bridge|model] [--build DIR] [--switches N] [--per-second N] [--flows N] [--json FILE]
+
+On a bridge VFs are veths at a Linux bridge, no NIC's, and the guest is librettos-guest. On the model the server has the PF of a
+software 82599, and the guest's process a VF, by DPDK, under lwIP; there frames in a second are measured, too, by the VF and by the rings.
 """
 
 import argparse
@@ -19,8 +22,11 @@ import applications  # noqa: E402
 import lab as laboratory  # noqa: E402
 import switching  # noqa: E402
 from bridged_lab import BridgedLab  # noqa: E402
+from lwip_load import LwipLoad  # noqa: E402
+from nic_lab import NicLab  # noqa: E402
 
 GUEST, FILE_BYTES, SETTLE_S = "db", 2_000_000_000, 0.05
+FULL_S, FULL_PER_SECOND = 4, 300_000
 TCP_COUNTERS = ("TCPTimeouts", "TCPLossProbes", "TCPSpuriousRTOs", "RetransSegs")
 
 
@@ -63,26 +69,65 @@ def measure(lab, options):
                    for place, namespace in places.items()}
             idle = switching.idle_spans(options.switches, SETTLE_S)
         moved = sum(download.received for download in downloads)
-    return {**figures(load, switches, idle, tcp, seconds, moved), "backlog_drops": backlog}
+    return {**figures(load.streams, switches, idle, tcp, seconds, moved), "vfs": "veths at a Linux bridge", "backlog_drops": backlog}
+
+
+def measure_on_model(lab, options):
+    """The same with a VF that the guest's process drives."""
+    load = LwipLoad(lab, GUEST, options.per_second)
+    try:
+        load.begin_flows(options.flows, options.flow_bytes)
+        time.sleep(0.5)
+        before, began, backlog = tcp_counters(lab, lab.wire), time.monotonic(), backlog_drops()
+        switches = switching.bounce(lab, GUEST, options.switches, SETTLE_S)
+        seconds, backlog = time.monotonic() - began, backlog_drops() - backlog
+        tcp = {name: value - before[name] for name, value in tcp_counters(lab, lab.wire).items()}
+        like_s = switching.quantile([switch.took_us for switch in switches], 0.5) / 1e6
+        idle = switching.idle_spans(min(options.switches, 50), SETTLE_S, like_s)
+        streams = load.stop()
+    finally:
+        load.kill()
+    counters = {"wire": tcp, "guest": {"timeouts": load.tcp_timeouts}}
+    return {**figures(streams, switches, idle, counters, seconds, load.flow_bytes), "vfs": "of the software 82599, in the guest's process",
+            "backlog_drops": backlog, "full": full_load(lab)}
+
+
+def full_load(lab):
+    """Datagrams in a second that arrive, by the rings and by the VF, when more are offered than arrive."""
+    rates = {}
+    for way in ("server", "direct"):
+        for ways in ("in", "out"):
+            load = LwipLoad(lab, GUEST, FULL_PER_SECOND if ways == "out" else 1, FULL_PER_SECOND if ways == "in" else 1)
+            try:
+                if way == "direct" and not switching.Switch(lab, GUEST, way).reached:
+                    raise laboratory.Failure("the guest did not get to its VF")
+                began_ns = time.time_ns()
+                time.sleep(FULL_S)
+                ended_ns = time.time_ns()
+                stream = load.stop()[0 if ways == "in" else 1]
+                rates[f"{ways} by {way}"] = round(stream.per_second(began_ns, ended_ns))
+            finally:
+                load.kill()
+    return rates
 
 
 def spread(values):
     return {name: round(switching.quantile(values, part), 1) for name, part in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))}
 
 
-def figures(load, switches, idle, tcp, seconds, moved):
+def figures(all_streams, switches, idle, tcp, seconds, moved):
     streams = {stream.name: {key: getattr(stream, key) for key in ("sent", "lost", "doubled", "reordered", "overrun")}
-               for stream in load.streams}
+               for stream in all_streams}
     steps = {}
     for switch in switches:
         for step, took_us in switch.steps.items():
             steps.setdefault((switch.to, step), []).append(took_us)
     return {
         "switches": len(switches), "seconds": round(seconds, 1), "tcp_bytes": moved, "tcp": tcp, "streams": streams,
-        "datagrams_per_s": round(sum(stream.per_second(switches[0].began_ns, switches[-1].ended_ns) for stream in load.streams)),
-        "pause_us": {to: spread([switch.pause_us(stream) for switch in switches if switch.to == to for stream in load.streams])
+        "datagrams_per_s": round(sum(stream.per_second(switches[0].began_ns, switches[-1].ended_ns) for stream in all_streams)),
+        "pause_us": {to: spread([switch.pause_us(stream) for switch in switches if switch.to == to for stream in all_streams])
                      for to in ("direct", "server")},
-        "pause_without_us": spread([stream.pause_us(*span) for span in idle for stream in load.streams]),
+        "pause_without_us": spread([stream.pause_us(*span) for span in idle for stream in all_streams]),
         "took_us": {to: spread([switch.took_us for switch in switches if switch.to == to]) for to in ("direct", "server")},
         "steps_us": [{"to": to, "step": step, **spread(values)} for (to, step), values in steps.items()],
     }
@@ -90,12 +135,13 @@ def figures(load, switches, idle, tcp, seconds, moved):
 
 def table(result):
     lines = [f"{result['switches']} switches in {result['seconds']} s, {result['datagrams_per_s']:,} datagrams/s both ways together, "
-             f"{result['tcp_bytes'] / 1e6:,.0f} MB by TCP; VFs: veths at a Linux bridge", ""]
+             f"{result['tcp_bytes'] / 1e6:,.0f} MB by TCP; VFs: {result['vfs']}", ""]
     for name, stream in result["streams"].items():
         lines.append(f"  {name:<14}" + "".join(f"  {key} {value:,}" for key, value in stream.items()))
     for place, counters in result["tcp"].items():
         lines.append(f"  TCP, {place:<9}" + "".join(f"  {name} {value}" for name, value in counters.items()))
     lines.append(f"  dropped by the kernel between veths, on the whole machine: {result['backlog_drops']}")
+    lines += [f"  at full load, datagrams/s {name}: {rate:,}" for name, rate in result.get("full", {}).items()]
     lines += ["", f"  {'microseconds':<34}{'p50':>10}{'p99':>10}{'max':>10}"]
     rows = [(f"longest pause, switch to {to}", result["pause_us"][to]) for to in ("direct", "server")]
     rows.append(("longest pause, no switch", result["pause_without_us"]))
@@ -108,6 +154,7 @@ def table(result):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/release")
+    parser.add_argument("--on", choices=("bridge", "model"), default="bridge", help="whose VFs (bridge)")
     parser.add_argument("--switches", type=int, default=100, help="each way (100)")
     parser.add_argument("--per-second", type=int, default=25_000, help="datagrams, each way (25000)")
     parser.add_argument("--flows", type=int, default=4, help="TCP flows (4)")
@@ -115,12 +162,16 @@ def main():
     parser.add_argument("--json", type=pathlib.Path)
     options = parser.parse_args()
     try:
-        laboratory.Lab.check_machine(options.build, "nginx", "curl")
+        laboratory.Lab.check_machine(options.build, *(("nginx", "curl") if options.on == "bridge" else ()))
     except laboratory.CannotRun as reason:
         print(f"switches: {reason}", file=sys.stderr)
         return 77
-    with BridgedLab(options.build, vfs=["vf0"], port_arguments=",framecnt=8192") as lab:
-        result = measure(lab, options)
+    if options.on == "bridge":
+        with BridgedLab(options.build, vfs=["vf0"], port_arguments=",framecnt=8192") as lab:
+            result = measure(lab, options)
+    else:
+        with NicLab(options.build, vfs=1, rate_mbps=0) as lab:
+            result = measure_on_model(lab, options)
     print(table(result))
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n")
