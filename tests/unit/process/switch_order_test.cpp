@@ -265,13 +265,14 @@ class Faults : public Order, public testing::WithParamInterface<std::tuple<Step,
 
 TEST_P(Faults, EndAtTheRings) {
     auto const [step, fault] = GetParam();
-    if (step == Step::opening && fault == Fault::vf_does_not_work) {
-        GTEST_SKIP() << "nobody has tried yet";
-    }
     go_to(step);
     ASSERT_FALSE(order->look_after());
     (fault == Fault::vf_gone ? vf.is_gone : frames.works) = fault == Fault::vf_gone;
     frames.sent_all = false;
+    if (step == Step::opening && fault == Fault::vf_does_not_work) {
+        EXPECT_FALSE(order->look_after()) << "nobody has tried yet";
+        return;
+    }
     EXPECT_TRUE(order->look_after());
     EXPECT_TRUE(order->look_after()) << "until it is acted upon";
     EXPECT_EQ(open(), -ENODEV);
