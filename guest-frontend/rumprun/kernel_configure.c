@@ -15,7 +15,7 @@
 #include <rump/netconfig.h>
 
 #include "hypercalls.h"
-#include "kernel_ports.h"
+#include "kernel_claims.h"
 
 #define INTERFACE "lvif0"
 

@@ -42,7 +42,7 @@
 #include <netinet6/in6_pcb.h>
 
 #include "hypercalls.h"
-#include "kernel_ports.h"
+#include "kernel_claims.h"
 
 #define BLOCK_PORTS 512u
 #define BLOCKS 32u
