@@ -15,6 +15,7 @@ PROGRAMS = {
     "librettosctl": "daemon/ctl",
     "librettos-hypervisord": "drivers/hypervisor/local",
     "librettos-guest": "guest-frontend/linux",
+    "librettos-portmap-assign": "drivers/hypervisor/xen",
     "smoke_echo": "tests/smoke",
     "hostile_domu": "tests/xen/hostile",
     "portmap_call": "tests/xen/portmap",
@@ -22,7 +23,7 @@ PROGRAMS = {
 }
 # DPDK loads every driver of its folder at start: only those that the lab uses.
 DRIVERS = ("bus_vdev", "bus_pci", "mempool_ring", "mempool_stack", "net_af_packet", "net_tap", "net_virtio", "net_e1000")
-IN_DOMU = ("librettos-guest", "smoke_echo", "portmap_call", "hostile_domu")
+IN_DOMU = ("librettos-guest", "librettos-portmap-assign", "smoke_echo", "portmap_call", "hostile_domu")
 
 
 def built(build, names=tuple(PROGRAMS)):
@@ -55,6 +56,7 @@ def for_dom0(build, work, folder, extra=()):
         _install(source, tree / "opt/librettos/build" / PROGRAMS[name] / name)
         (tree / "opt/librettos/bin" / name).symlink_to(f"../build/{PROGRAMS[name]}/{name}")
         installed.append(source)
+    shutil.copy(ROOT / "conf/xen/librettos-lvif-attach", tree / "opt/librettos/bin/")
     shutil.copytree(ROOT / "tests/smoke", tree / "opt/librettos/tests/smoke", ignore=shutil.ignore_patterns("__pycache__"))
     _libraries(tree, pathlib.Path(work) / "root", installed + _add_drivers(tree))
     return tree

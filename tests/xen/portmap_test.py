@@ -11,7 +11,7 @@ class PortmapHypercall(case.XenTest):
     """Programs of tests/xen/portmap, in dom0 and in domUs. The conformance suite makes a real PV domain for each of its guests."""
 
     hypervisor = "patched"
-    programs = ("portmap_call", "portmap_hypercall_conformance")
+    programs = ("portmap_call", "portmap_hypercall_conformance", "librettos-portmap-assign")
 
     def call(self, text, *, check=True):
         """portmap_call in dom0; its output."""
@@ -56,8 +56,9 @@ class PortmapHypercall(case.XenTest):
         holder = self.machine.start_step("stdbuf -oL portmap_call hold 20")
         self.eventually(lambda: "frames=" in holder.output, "the table to be mapped")
         self.expect("EBUSY", "assign 0xffff")
+        self.assertIn("another domain has the portmap's table mapped", self.assign("nobody", 1))
         self.assertEqual(holder.wait(60), 0)
-        self.call("assign 0xffff")
+        self.assign("nobody")
 
     def test_reserved_ports_stand_in_the_table(self):
         self.call("reserve 6 22 1")
@@ -104,13 +105,39 @@ class PortmapHypercall(case.XenTest):
     def test_pvh_guest(self):
         self.check_guest("pvh")
 
-    def test_assigned_domu_maps_the_table(self):
-        """A PV driver domain in the place of the server; gone, it is the server no more."""
+    def assign(self, domain, status=0):
+        """The operator's command; what it says."""
+        step = self.machine.start_step(f"librettos-portmap-assign {domain}")
+        self.assertEqual(step.wait(60), status, step.output)
+        return step.output
+
+    def attach_a_guest(self, server):
+        """The script's way: the guest's device in the driver domain, and that is assigned."""
+        guest = DomU(self.machine, "attached").create()
+        self.addCleanup(guest.destroy)
+        self.machine.run(f"librettos-lvif-attach attached --backend {server.name}")
+        back = f"/local/domain/{server.domid}/backend/lvif/{guest.domid}/0"
+        self.assertEqual(self.machine.run(f"xenstore-read {back}/domain {back}/invited"), "attached\n1\n")
+
+    def check_driver_domain(self, assign):
         with DomU(self.machine, "driver") as guest:
-            self.call(f"assign {guest.domid}")
+            guest.run("portmap_call --expect EPERM table 6 80")
+            assign(guest)
             self.assertIn("magic=0x50414d50", guest.run("portmap_call table 6 80"))
             guest.run("portmap_call --expect EBUSY map-writable")
             guest.run("portmap_call query 6 80")
             self.expect("EPERM", "table 6 80")
+            self.assertIn("only the control domain may", guest.run("librettos-portmap-assign 0; [ $? -eq 1 ]"))
+            domid = guest.domid
+        self.expect("EPERM", "table 6 80")
+        self.eventually(lambda: "no such domain" in self.assign(domid, 1), "the domain to be gone")
+
+    def test_driver_domain_maps_the_table_when_it_is_assigned(self):
+        """By the operator's command, each time that it was started anew; gone, it is the server no more."""
+        self.call("assign 0xffff")
+        self.check_driver_domain(lambda domain: self.assign(domain.domid))
+        self.check_driver_domain(self.attach_a_guest)
+        for words in ("", "driver", "-1", "007", "32752", "1 2"):
+            self.assign(words, 2)
         self.call("assign 0x7ff0")
         self.call("table 6 80")
