@@ -5,11 +5,13 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <ostream>
 #include <string>
 
 #include "daemon/ctl/control_client.hpp"
+#include "daemon/ctl/fields.hpp"
 #include "daemon/ctl/text.hpp"
 
 namespace librettos::ctl {
@@ -75,6 +77,8 @@ int list_vfs(Session const& session);
 int show_doctor(Session const& session, std::string const& config_path);
 int detach_guest(Session const& session, std::string const& guest, std::string const& reason);
 
+// With --json the reply as it came, else a refusal, or the result by `print`. Returns exit_fine or exit_refused.
+int report(Session const& session, Reply const& reply, std::function<void(Json const& result)> const& print);
 // Prints a refusal: message and hint, or with --json the reply as it came. Returns exit_refused.
 int report_refusal(Session const& session, Reply const& reply);
 // Prints the reason; with --json an error object of api.md with the code "unreachable". Returns exit_unreachable.

@@ -119,16 +119,7 @@ void print_guest(Session const& session, Json const& guest) {
     line("slot        ", std::to_string(number_field(guest, "slot")));
 }
 
-}  // namespace
-
-int list_guests(Session const& session) {
-    auto const reply = session.ask({{"command", "guests"}});
-    if (!reply.ok)
-        return report_refusal(session, reply);
-    if (session.json) {
-        *session.out << reply.line << "\n";
-        return exit_fine;
-    }
+void print_guests(Session const& session, Json const& guests) {
     using Align = Table::Align;
     Table table{{{"GUEST"},
                  {"STATE"},
@@ -143,7 +134,7 @@ int list_guests(Session const& session) {
                  {"LIMIT"},
                  {"PROGRAM"}}};
     std::string reasons;
-    for (auto const& guest : sorted_guests(reply.result)) {
+    for (auto const& guest : sorted_guests(guests)) {
         auto const state = text_field(guest, "state");
         auto const name = text_field(guest, "name");
         table.add({name, state, text_field(guest, "mode"), text_field(guest, "path"),
@@ -158,18 +149,18 @@ int list_guests(Session const& session) {
         *session.out << "no guests\n";
     else
         *session.out << table.text(session.style) << (reasons.empty() ? "" : "\n" + reasons);
-    return exit_fine;
+}
+
+}  // namespace
+
+int list_guests(Session const& session) {
+    return report(session, session.ask({{"command", "guests"}}),
+                  [&](Json const& result) { print_guests(session, result); });
 }
 
 int show_guest(Session const& session, std::string const& guest) {
-    auto const reply = session.ask({{"command", "guest"}, {"guest", guest}});
-    if (!reply.ok)
-        return report_refusal(session, reply);
-    if (session.json)
-        *session.out << reply.line << "\n";
-    else
-        print_guest(session, reply.result);
-    return exit_fine;
+    return report(session, session.ask({{"command", "guest"}, {"guest", guest}}),
+                  [&](Json const& result) { print_guest(session, result); });
 }
 
 int limit_guest(Session const& session, std::string const& guest, LimitChange const& change) {
@@ -180,28 +171,18 @@ int limit_guest(Session const& session, std::string const& guest, LimitChange co
         request["bits_per_s"] = *change.bits_per_s;
     if (change.ports)
         request["ports"] = *change.ports;
-    auto const reply = session.ask(request);
-    if (!reply.ok)
-        return report_refusal(session, reply);
-    if (session.json)
-        *session.out << reply.line << "\n";
-    else
-        *session.out << printable(guest) << ": limit " << limit_text(reply.result) << "\n";
-    return exit_fine;
+    return report(session, session.ask(request), [&](Json const& result) {
+        *session.out << printable(guest) << ": limit " << limit_text(result) << "\n";
+    });
 }
 
 int detach_guest(Session const& session, std::string const& guest, std::string const& reason) {
     Json request{{"command", "detach"}, {"guest", guest}};
     if (!reason.empty())
         request["reason"] = reason;
-    auto const reply = session.ask(request);
-    if (!reply.ok)
-        return report_refusal(session, reply);
-    if (session.json)
-        *session.out << reply.line << "\n";
-    else
-        *session.out << printable(text_field(reply.result, "guest")) << " is detached\n";
-    return exit_fine;
+    return report(session, session.ask(request), [&](Json const& result) {
+        *session.out << printable(text_field(result, "guest")) << " is detached\n";
+    });
 }
 
 int attach_guest(Session const& session, std::string const& guest, AttachChoice const& choice) {
@@ -210,15 +191,10 @@ int attach_guest(Session const& session, std::string const& guest, AttachChoice 
         request["mode"] = choice.mode;
     if (!choice.ipv4.empty())
         request["ipv4"] = choice.ipv4;
-    auto const reply = session.ask(request);
-    if (!reply.ok)
-        return report_refusal(session, reply);
-    if (session.json)
-        *session.out << reply.line << "\n";
-    else
-        *session.out << printable(text_field(reply.result, "guest"))
-                     << (field(reply.result, "made") == true ? " has a device now\n" : " may connect again\n");
-    return exit_fine;
+    return report(session, session.ask(request), [&](Json const& result) {
+        *session.out << printable(text_field(result, "guest"))
+                     << (field(result, "made") == true ? " has a device now\n" : " may connect again\n");
+    });
 }
 
 }  // namespace librettos::ctl

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// How librettosctl tells that something did not work.
+// How librettosctl tells what came of a request.
 #include "daemon/ctl/commands.hpp"
 #include "daemon/ctl/fields.hpp"
 
@@ -14,6 +14,16 @@ void print_error(Session const& session, std::string const& message, std::string
 }
 
 }  // namespace
+
+int report(Session const& session, Reply const& reply, std::function<void(Json const&)> const& print) {
+    if (!reply.ok)
+        return report_refusal(session, reply);
+    if (session.json)
+        *session.out << reply.line << "\n";
+    else
+        print(reply.result);
+    return exit_fine;
+}
 
 int report_refusal(Session const& session, Reply const& reply) {
     if (session.json)

@@ -106,6 +106,33 @@ std::string frames_text(Json const& vf, char const* key) {
     return traffic.is_null() ? std::string() : grouped(number_field(traffic, key));
 }
 
+void print_vfs(Session const& session, Json const& vfs) {
+    Table table{{{"VF", Table::Align::right},
+                 {"INTERFACE"},
+                 {"LINK"},
+                 {"GUEST"},
+                 {"MAC"},
+                 {"STEP"},
+                 {"WAY"},
+                 {"RECEIVED", Table::Align::right},
+                 {"SENT", Table::Align::right}}};
+    std::string reasons;
+    for (auto const& vf : vfs) {
+        bool const present = flag_field(vf, "present");
+        table.add({std::to_string(number_field(vf, "vf")), text_field(vf, "interface"),
+                   present ? text_field(vf, "link") : "gone", text_field(vf, "guest"), text_field(vf, "mac"),
+                   text_field(vf, "step"), text_field(vf, "way"), frames_text(vf, "received_frames"),
+                   frames_text(vf, "sent_frames")},
+                  present ? Tone::plain : Tone::bad);
+        if (auto const why = text_field(vf, "why"); !why.empty())
+            reasons += printable(text_field(vf, "guest") + ": " + why) + "\n";
+    }
+    if (table.empty())
+        *session.out << "no VFs: direct.steering in librettos-netserver.toml(5)\n";
+    else
+        *session.out << table.text(session.style) << (reasons.empty() ? "" : "\n") << reasons;
+}
+
 }  // namespace
 
 int switch_guest(Session const& session, SwitchChoice const& choice) {
@@ -141,38 +168,7 @@ int switch_guest(Session const& session, SwitchChoice const& choice) {
 }
 
 int list_vfs(Session const& session) {
-    auto const reply = session.ask({{"command", "vf"}});
-    if (!reply.ok)
-        return report_refusal(session, reply);
-    if (session.json) {
-        *session.out << reply.line << "\n";
-        return exit_fine;
-    }
-    Table table{{{"VF", Table::Align::right},
-                 {"INTERFACE"},
-                 {"LINK"},
-                 {"GUEST"},
-                 {"MAC"},
-                 {"STEP"},
-                 {"WAY"},
-                 {"RECEIVED", Table::Align::right},
-                 {"SENT", Table::Align::right}}};
-    std::string reasons;
-    for (auto const& vf : reply.result) {
-        bool const present = flag_field(vf, "present");
-        table.add({std::to_string(number_field(vf, "vf")), text_field(vf, "interface"),
-                   present ? text_field(vf, "link") : "gone", text_field(vf, "guest"), text_field(vf, "mac"),
-                   text_field(vf, "step"), text_field(vf, "way"), frames_text(vf, "received_frames"),
-                   frames_text(vf, "sent_frames")},
-                  present ? Tone::plain : Tone::bad);
-        if (auto const why = text_field(vf, "why"); !why.empty())
-            reasons += printable(text_field(vf, "guest") + ": " + why) + "\n";
-    }
-    if (table.empty())
-        *session.out << "no VFs: direct.steering in librettos-netserver.toml(5)\n";
-    else
-        *session.out << table.text(session.style) << (reasons.empty() ? "" : "\n") << reasons;
-    return exit_fine;
+    return report(session, session.ask({{"command", "vf"}}), [&](Json const& result) { print_vfs(session, result); });
 }
 
 }  // namespace librettos::ctl
