@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// `librettosctl guests`, `guest show`, `limit`, `attach` and `detach`.
+// `librettosctl guests`, `guest`, `limit`, `attach` and `detach`.
 #include <algorithm>
 
 #include "daemon/ctl/commands.hpp"

@@ -48,10 +48,7 @@ _librettosctl() {
 
     case "$command" in
         "") words="status doctor guests guest ports stats limit attach detach switch vf completion $global" ;;
-        guest)
-            words="show"
-            [[ $second == show ]] && words="$(_librettosctl_guests)"
-            ;;
+        guest) [[ -z $second ]] && words="$(_librettosctl_guests)" ;;
         ports) words="who why --guest --protocol" ;;
         stats) words="--watch --guest --all" ;;
         limit)

@@ -95,11 +95,9 @@ CLI::App* add_command(CLI::App& app, Command& chosen, char const* name, char con
 
 void add_guest_commands(CLI::App& app, Arguments& a, Command& chosen) {
     add_command(app, chosen, "guests", "List the guests; those that are not connected come first", list_guests);
-    auto* guest = app.add_subcommand("guest", "One guest");
-    guest->require_subcommand(1)->fallthrough();
-    add_command(*guest, chosen, "show", "Everything about a guest",
+    add_command(app, chosen, "guest", "Everything about one guest",
                 [&](auto& session) { return show_guest(session, a.guest); })
-        ->add_option("NAME", a.guest, "Name or domain id of the guest")
+        ->add_option("GUEST", a.guest, "Name or domain id of the guest")
         ->required();
 
     auto* limit =

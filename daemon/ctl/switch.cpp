@@ -54,7 +54,7 @@ Reply wait_for_outcome(Session const& session, std::string const& guest, std::ui
             return *reply;
         if (late)
             throw Unreachable("the switch of " + guest + " is not over after " + std::to_string(limit.count()) + " ms",
-                              "librettosctl guest show " + guest);
+                              "librettosctl guest " + guest);
         poll(nullptr, 0, look_every_ms);
     }
 }

@@ -51,7 +51,7 @@ def measure(lab, options):
     with open(www / "file", "wb") as file:
         file.truncate(FILE_BYTES)
     lab.guest(GUEST, applications.nginx(lab.directory), "--dedicated")
-    address = lab.ctl("guest", "show", GUEST)["ipv4"].split("/")[0]
+    address = lab.ctl("guest", GUEST)["ipv4"].split("/")[0]
     lab.wait_for_tcp(address, 80)
     places = {"guest": lab.guests[GUEST].namespace, "wire": lab.wire}
     with contextlib.ExitStack() as flows:

@@ -139,7 +139,7 @@ class Dedicated(case.SmokeTest):
         web = applications.nginx(lab.directory)
         lab.guest("web", web)
         lab.guest("db", web, "--dedicated")
-        state = lab.ctl("guest", "show", "db")
+        state = lab.ctl("guest", "db")
         cls.ip4, cls.ip6 = state["ipv4"].split("/")[0], state["ipv6"].split("/")[0]
         lab.wait_for_tcp(SHARED4, 80)
         lab.wait_for_tcp(cls.ip4, 80)

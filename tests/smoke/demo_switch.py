@@ -51,7 +51,7 @@ def run(demo, sha256, svg):
     """The step. Results go to demo.result()."""
     lab, screen = demo.lab, demo.screen
     lab.guest(GUEST, applications.nginx(lab.directory, name=GUEST), "--dedicated")
-    address = lab.ctl("guest", "show", GUEST)["ipv4"].split("/")[0]
+    address = lab.ctl("guest", GUEST)["ipv4"].split("/")[0]
     lab.wait_for_tcp(address, 80)
     screen.command("librettosctl vf")
     screen.output(lab.ctl_text("vf"))

@@ -40,7 +40,7 @@ class WithGuests:
         return guest
 
     def path(self, name):
-        return self.lab.ctl("guest", "show", name)["path"]
+        return self.lab.ctl("guest", name)["path"]
 
     def switch(self, name, to):
         outcome = switching.Switch(self.lab, name, to)

@@ -165,7 +165,7 @@ class Limits(case.SmokeTest):
         self.assertGreater(sent, 500)
 
     def test_ports(self):
-        before = self.lab.ctl("guest", "show", "perf")["limit"]["ports"]
+        before = self.lab.ctl("guest", "perf")["limit"]["ports"]
         self.assertEqual(self.lab.ctl("limit", "perf", "--ports", "2000")["ports"], 2000)
         self.assertEqual(self.lab.ctl("limit", "perf", "--ports", str(before))["ports"], before)
 
@@ -201,7 +201,7 @@ class DetachAttach(case.SmokeTest):
         lab.run(["redis-cli", "-h", SHARED4, "set", "key", "value"])
         with lab.connect(SHARED4, 6379) as connection:
             lab.ctl("detach", "cache", "--reason", "moved to rack 7")
-            state = self.eventually(lambda: (now := lab.ctl("guest", "show", "cache"))["state"] == "detached" and now, "detached")
+            state = self.eventually(lambda: (now := lab.ctl("guest", "cache"))["state"] == "detached" and now, "detached")
             self.assertIn("moved to rack 7", state["detach_reason"])
             self.assertEqual(self.ask(), b"")
             self.assertEqual(lab.run(["redis-cli", "-h", SHARED4, "-p", "6380", "ping"]).stdout.strip(), "PONG")

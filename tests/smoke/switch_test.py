@@ -95,7 +95,7 @@ class WithVfs:
         return process
 
     def shown(self, name):
-        return self.lab.ctl("guest", "show", name)
+        return self.lab.ctl("guest", name)
 
     def path(self, name):
         return self.shown(name)["path"]

@@ -87,7 +87,7 @@ class Load:
 
     def __init__(self, lab, guest, per_second):
         home = lab.guests[guest].namespace
-        address = lab.ctl("guest", "show", guest)["ipv4"].split("/")[0]
+        address = lab.ctl("guest", guest)["ipv4"].split("/")[0]
         self.inbound = Stream(lab, f"{guest}-inbound", lab.wire, home, address, TO_GUEST, per_second)
         self.outbound = Stream(lab, f"{guest}-outbound", home, lab.wire, WIRE4, FROM_GUEST, per_second)
         self.streams = (self.inbound, self.outbound)

@@ -36,7 +36,7 @@ class WithAVf:
         self.addCleanup(self.load.kill)
 
     def shown(self):
-        return self.lab.ctl("guest", "show", "db1")
+        return self.lab.ctl("guest", "db1")
 
     def switch(self, to):
         """To there it gets."""

@@ -127,10 +127,10 @@ class SharedAddress(Downloads):
                 librettosctl detach {name} >/dev/null || exit
                 librettosctl attach {name} >/dev/null || exit
                 for j in $(seq 600); do
-                    librettosctl --json guest show {name} | grep -q '"state":"connected"' && continue 2
+                    librettosctl --json guest {name} | grep -q '"state":"connected"' && continue 2
                     sleep 0.05
                 done
-                echo "not connected again in cycle $i"; librettosctl guest show {name}; exit 1
+                echo "not connected again in cycle $i"; librettosctl guest {name}; exit 1
             done""", timeout_s=10 * count + 60)
 
     def test_zero_growth(self):

@@ -72,7 +72,7 @@ class IgbVf(case.XenTest):
     # --- what they say
 
     def shown(self):
-        return self.server.ctl("guest", "show", "lr-own")
+        return self.server.ctl("guest", "lr-own")
 
     def switch(self, to):
         """librettosctl switch, until it is over."""

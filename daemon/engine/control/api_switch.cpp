@@ -47,7 +47,7 @@ void require_switchable(Guest const& guest, VfTable const& vfs) {
         throw ApiError("failed", name + " has the shared address: only a guest with an address of its own has a VF",
                        "librettosctl attach " + name + " --dedicated");
     if (guest.phase() != Guest::Phase::connected)
-        throw ApiError("failed", name + " is " + to_text(guest.phase()), "librettosctl guest show " + name);
+        throw ApiError("failed", name + " is " + to_text(guest.phase()), "librettosctl guest " + name);
     if (guest.vf_switch().can_switch() == false)
         throw ApiError("failed", name + " says that it cannot use a VF",
                        "librettos-guest can; a rump kernel needs the interface of this release");
@@ -126,7 +126,7 @@ Json ApiCommands::switch_guest(Json const& request) {
     }
     if (!vf_switch.idle())
         throw ApiError("busy", guest.name() + " is being switched: " + to_text(vf_switch.step()),
-                       "librettosctl guest show " + guest.name());
+                       "librettosctl guest " + guest.name());
     if (vf_switch.at_rings() == (to == "server")) {
         answer["already"] = true;
         if (dry_run == false)

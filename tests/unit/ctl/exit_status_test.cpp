@@ -20,7 +20,6 @@ TEST_F(ExitStatusTest, UsageIsTwoAndAsksNobody) {
                                                       {"ports", "who", "http"},
                                                       {"ports", "--protocol", "sctp"},
                                                       {"guest"},
-                                                      {"guest", "show"},
                                                       {"limit", "web"},
                                                       {"limit", "web", "--bits-per-s", "fast"},
                                                       {"limit", "web", "--bits-per-s", ""},
@@ -42,7 +41,7 @@ TEST_F(ExitStatusTest, HelpIsCompleteAndFine) {
     for (auto const& command : std::vector<std::vector<std::string>>{{},
                                                                      {"status"},
                                                                      {"guests"},
-                                                                     {"guest", "show"},
+                                                                     {"guest"},
                                                                      {"ports"},
                                                                      {"ports", "who"},
                                                                      {"ports", "why"},
@@ -153,7 +152,7 @@ TEST_F(ExitStatusTest, GarbageIsNoAnswer) {
 TEST_F(ExitStatusTest, GarbageStatusAndPorts) {
     serve_result(Json::array({7}));
     for (auto const& arguments : std::vector<std::vector<std::string>>{
-             {"ports"}, {"ports", "who", "80"}, {"ports", "why", "80"}, {"guest", "show", "x"}, {"status"}}) {
+             {"ports"}, {"ports", "who", "80"}, {"ports", "why", "80"}, {"guest", "x"}, {"status"}}) {
         auto const result = run(arguments);
         EXPECT_NE(result.status, 2) << Json(arguments);
         EXPECT_LT(result.status, 128) << Json(arguments) << " was killed by a signal";
@@ -196,7 +195,7 @@ TEST_F(ExitStatusTest, BashCompletionCompletes) {
     EXPECT_EQ(complete("librettosctl ports w"), "who why\n");
     EXPECT_EQ(complete("librettosctl --timeout 3 ports --protocol ''"), "tcp udp\n");
     EXPECT_EQ(complete("librettosctl detach ''"), "db web\n");
-    EXPECT_EQ(complete("librettosctl guest show w"), "web\n");
+    EXPECT_EQ(complete("librettosctl guest w"), "web\n");
     EXPECT_EQ(complete("librettosctl limit web --b"), "--bits-per-s\n");
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// `guests`, `guest show`, `limit`, `detach`: what is asked and what is printed.
+// `guests`, `guest`, `limit`, `detach`: what is asked and what is printed.
 #include "tests/unit/ctl/samples.hpp"
 
 namespace librettos::test {
@@ -49,7 +49,7 @@ TEST_F(GuestsTest, ShowOne) {
     guest["tcp_ports"] = Json::parse(R"([[80, 80, "bound"], [40000, 40063, "leased"]])");
     guest["udp_ports"] = Json::array();
     serve_result(guest);
-    auto const result = run({"guest", "show", "web"});
+    auto const result = run({"guest", "web"});
     ASSERT_EQ(result.status, 0) << result.err;
     EXPECT_EQ(only_request(), (Json{{"schema", 1}, {"command", "guest"}, {"guest", "web"}}));
     EXPECT_EQ(lines(result.out).at(0), "web is connected, shared, domain 3, for 1 min 5 s");
@@ -63,11 +63,11 @@ TEST_F(GuestsTest, ShowOne) {
 TEST_F(GuestsTest, UnknownGuestIsRefusedWithHint) {
     serve(
         [](Json const&) { return refusal("not-found", "no guest is named 'web'", "librettosctl guests lists them"); });
-    auto const text = run({"guest", "show", "web"});
+    auto const text = run({"guest", "web"});
     EXPECT_EQ(text.status, 1);
     EXPECT_EQ(text.out, "");
     EXPECT_EQ(text.err, "librettosctl: no guest is named 'web'\n  librettosctl guests lists them\n");
-    auto const json = run({"--json", "guest", "show", "web"});
+    auto const json = run({"--json", "guest", "web"});
     EXPECT_EQ(json.status, 1);
     EXPECT_EQ(Json::parse(json.out)["error"]["code"], "not-found");
 }
@@ -93,7 +93,7 @@ TEST_F(GuestsTest, ANotConnectedGuestHasNoTime) {
     auto guest = sample_guest("web", "waiting", 3);
     guest["attached_s"] = nullptr;
     serve_result(guest);
-    EXPECT_EQ(lines(run({"guest", "show", "web"}).out).at(0), "web is waiting, shared, domain 3");
+    EXPECT_EQ(lines(run({"guest", "web"}).out).at(0), "web is waiting, shared, domain 3");
 }
 
 TEST_F(GuestsTest, Attach) {
