@@ -338,6 +338,9 @@ void Holder::look_at_link() {
     }
     link_ = now;
     spdlog::info("link {}", link_.up ? "up" : "down");
+    if (steering_) {
+        steering_->look();
+    }
     send_link();
     tell_status();
 }

@@ -77,6 +77,10 @@ bool SteeringThread::ask(std::uint64_t engine, HolderMessage const& request) {
     return true;
 }
 
+void SteeringThread::look() {
+    notify(wake_fd_);
+}
+
 std::vector<SteeringThread::News> SteeringThread::take() {
     quiet(news_fd_);
     std::lock_guard const lock(mutex_);

@@ -36,6 +36,8 @@ class SteeringThread {
 
     // False: too many wait.
     bool ask(std::uint64_t engine, HolderMessage const& request);
+    // The link changed, of which the steering may not have heard.
+    void look();
     int fd() const { return news_fd_; }  // readable when take() has something
     std::vector<News> take();
 

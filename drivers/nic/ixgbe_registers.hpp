@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Registers of an 82599's PF for which DPDK has no function: what its VFs have sent and received, and whether they
-// receive at all. Only read, and only those that reading does not change.
+// Registers of an 82599's PF for which DPDK has no function: what its VFs have sent and received, whether they receive
+// at all; and two of which DPDK loses sight, the link and whether it is told of VFs' messages. Of those read, none is
+// changed by it in what DPDK looks at.
+//
+// Where DPDK loses sight (22.11). After a change of the link it masks that interrupt for a second or four, to look
+// again then. Any other interrupt meanwhile, as of a VF's message, makes it forget that it wanted to look: the link
+// stays what it was until the next change. If there was such a change meanwhile it sets a second alarm, and the second
+// to be due closes all interrupts of the PF for good, VFs' messages too.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +29,12 @@ class IxgbeRegisters {
     VfTraffic traffic(std::uint16_t vf) const;
     // One of the VF's receive queues is enabled: its user has brought it up, and it was not reset since.
     bool receives(std::uint16_t vf, unsigned queues_per_vf) const;
+    // Of a NIC that answers.
+    bool link_is_up() const;
+    // The interrupt of VFs' messages is open; open_mailbox() opens it until DPDK closes it. In DPDK's interrupt thread,
+    // where it is not closed for a moment only.
+    bool mailbox_is_open() const;
+    void open_mailbox() const;
 
   private:
     explicit IxgbeRegisters(std::uintptr_t base) : base_(base) {}

@@ -18,6 +18,7 @@ extern "C" {
 }
 
 #include "drivers/nic/interrupt_thread.hpp"
+#include "drivers/nic/ixgbe_link.hpp"
 #include "drivers/nic/pci_device.hpp"
 #include "drivers/nic/vf_mailbox_policy.hpp"
 
@@ -154,14 +155,22 @@ std::uint16_t IxgbeSteering::number_of(std::uint16_t vf) const {
 std::vector<VfState> IxgbeSteering::vfs() {
     eventfd_t none = 0;
     eventfd_read(changes_fd_, &none);
-    rte_eth_link link{};
-    rte_eth_link_get_nowait(options_.port_id, &link);
     std::vector<VfState> states;
     in_interrupt_thread([&] {
+        hear_vfs();
+        bool const port_is_up = ixgbe_link(options_.port_id, registers_).up;
         for (std::uint16_t const number : numbers_)
-            states.push_back(look_at(number, link.link_status == RTE_ETH_LINK_UP));
+            states.push_back(look_at(number, port_is_up));
     });
     return states;
+}
+
+// DPDK closes the mailbox again with each message once it has closed it by mistake.
+void IxgbeSteering::hear_vfs() {
+    if (registers_ && registers_->answers() && !registers_->mailbox_is_open()) {
+        was_deaf_ = true;
+        registers_->open_mailbox();
+    }
 }
 
 bool IxgbeSteering::is_present(std::uint16_t number) const {
@@ -217,6 +226,9 @@ void IxgbeSteering::give(std::uint16_t vf, VfSettings const& settings) {
     if (settings.vlan != 0)
         throw SteeringError("an 82599's VFs have no VLAN here: a VF that resets itself would be rid of it", ENOTSUP);
     in_interrupt_thread([&] {
+        hear_vfs();
+        if (ixgbe_link(options_.port_id, registers_).stale)
+            refresh_ixgbe_link(options_.port_id);
         if (options_.rate_mbps != 0)
             require(rte_pmd_ixgbe_set_vf_rate_limit(options_.port_id, number, options_.rate_mbps, all_queues),
                     "limiting each queue of " + vfs_[number].name + " to " + std::to_string(options_.rate_mbps) +
@@ -281,6 +293,8 @@ MailboxVerdict IxgbeSteering::on_message(std::uint16_t number, std::span<std::ui
     Vf& vf = vfs_[number];
     auto const verdict = judge_mailbox_message(message, {vf.given, vf.mac, most_frame_bytes_});
     refused_ += verdict == MailboxVerdict::refuse ? 1 : 0;
+    if (was_deaf_)
+        wake();
     if (!vf.given) {
         rte_pmd_ixgbe_set_vf_rx(options_.port_id, number, 0);
         rte_pmd_ixgbe_set_vf_tx(options_.port_id, number, 0);

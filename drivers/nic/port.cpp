@@ -22,6 +22,7 @@
 #include "drivers/nic/device.hpp"
 #include "drivers/nic/eal_log.hpp"
 #include "drivers/nic/interrupt_thread.hpp"
+#include "drivers/nic/ixgbe_link.hpp"
 #include "drivers/nic/pci_device.hpp"
 #include "drivers/nic/preflight.hpp"
 #include "drivers/nic/realtime_signals.hpp"
@@ -311,6 +312,9 @@ void Port::start(PortOptions const& options) {
         fail("the port has no MAC", error);
     }
     std::copy(std::begin(address.addr_bytes), std::end(address.addr_bytes), description_.mac.begin());
+    if (description_.driver == "net_ixgbe") {
+        registers_ = IxgbeRegisters::find(Device(options.device).name, description_.mac);
+    }
     if (options.promiscuous) {
         if (int const error = rte_eth_promiscuous_enable(port); error != 0) {
             fail("the port cannot be promiscuous; write port.promiscuous = false", error);
@@ -343,6 +347,13 @@ LinkState Port::link() const {
     rte_eth_link_get_nowait(description_.port_id, &link);
     LinkState state{link.link_status == RTE_ETH_LINK_UP,
                     link.link_speed == RTE_ETH_SPEED_NUM_UNKNOWN ? 0 : link.link_speed};
+    if (registers_) {
+        IxgbeLink const real = ixgbe_link(description_.port_id, registers_);
+        state.up = real.up;
+        if (real.stale) {
+            refresh_ixgbe_link_soon(description_.port_id);
+        }
+    }
     if (!interface_.empty()) {
         // The driver reports what it wishes; the interface knows.
         ifreq request{};

@@ -5,9 +5,11 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <set>
 
 #include "drivers/nic/eal.hpp"
+#include "drivers/nic/ixgbe_registers.hpp"
 #include "drivers/nic/port_description.hpp"
 #include "drivers/nic/port_options.hpp"
 
@@ -32,6 +34,7 @@ class Port {
 
     PortDescription const& description() const { return description_; }
     rte_mempool* pool() const { return pool_; }
+    // As the NIC has it. DPDK, where it missed a change, looks again soon after.
     LinkState link() const;
     int link_changed_fd() const {
         return link_changed_fd_;
@@ -60,6 +63,7 @@ class Port {
     std::uint32_t own_pool_ = 0;  // of the NIC's, beside those of its VFs
     std::string interface_;       // of the kernel, behind a software port; empty: none
     int link_changed_fd_ = -1;
+    std::optional<IxgbeRegisters> registers_;  // of an 82599
 };
 
 }  // namespace librettos

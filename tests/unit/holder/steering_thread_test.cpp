@@ -136,6 +136,19 @@ TEST_F(SteeringThreadTest, ChangesAreToldAsTheyCome) {
     EXPECT_EQ(changed[0].message.present, 0);
 }
 
+TEST_F(SteeringThreadTest, LooksWhenAsked) {
+    news(2);
+    {
+        std::lock_guard const lock(nic.mutex);
+        nic.vfs[1].link_up = true;  // and the steering has not heard of it
+    }
+    thread.look();
+    auto const changed = news(1);
+    ASSERT_EQ(changed.size(), 1U);
+    EXPECT_EQ(changed[0].message.vf, 1);
+    EXPECT_EQ(changed[0].message.up, 1);
+}
+
 TEST_F(SteeringThreadTest, WhatIsInUseIsLookedAtAgainAndAgain) {
     news(2);
     ASSERT_TRUE(thread.ask(1, request(VfOperation::steer_to_vf, 1, 10)));

@@ -49,7 +49,9 @@ class IxgbeBench final : public SteeringBench {
     static constexpr unsigned vfs = 2;
 
     explicit IxgbeBench(std::uint32_t rate_mbps = 0) : laboratory_(vfs), wire_(laboratory_), port_(laboratory_, 0) {
-        EXPECT_EQ(laboratory_.start(0), 0);
+        rte_eth_conf conf{};
+        conf.intr_conf.lsc = 1;  // as the server has it
+        EXPECT_EQ(laboratory_.start(0, conf), 0);
         EXPECT_TRUE(laboratory_.link_comes(0));
         steering_.emplace(IxgbeOptions{
             0, nic82599::pci_address(nic82599::Function::pf()), {"0000:01:10.0", "0000:01:10.2"}, rate_mbps});

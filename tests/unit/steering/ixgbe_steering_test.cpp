@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <poll.h>
 
+#include "drivers/nic/ixgbe_link.hpp"
 #include "tests/unit/steering/ixgbe_bench.hpp"
 
 namespace librettos {
@@ -163,6 +164,68 @@ TEST(IxgbeRates, ThatAreTooMuchForTheLinkAreRefused) {
     IxgbeBench bench(2000);
     EXPECT_THROW(bench.steering().give(0, {guest}), SteeringError);
     EXPECT_FALSE(bench.steering().vfs()[0].link_up);
+}
+
+using nic82599::eventually;
+
+bool dpdk_says_up() {
+    rte_eth_link link{};
+    return rte_eth_link_get_nowait(0, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+}
+
+// The link goes, DPDK sees it and means to look again, a VF's message makes it forget that, the link comes back.
+void flap_with_a_message(IxgbeBench& bench) {
+    bench.nic().set_link(false);
+    ASSERT_TRUE(eventually([] { return !dpdk_says_up(); }));
+    bench.nic().write(nic82599::Function::pf(), reg::EICS, reg::EICR_MAILBOX);
+    ASSERT_TRUE(eventually([&] { return (bench.nic().peek(reg::EICR) & reg::EICR_MAILBOX) == 0; }));
+    static_cast<void>(bench.steering().refused());  // behind what serves that interrupt
+    bench.nic().set_link(true);
+}
+
+TEST_F(IxgbeSteeringTest, ALinkThatDpdkTakesForUpIsDown) {
+    steering.give(0, {guest});
+    auto const vf = bench.bring_up(0);
+    ASSERT_TRUE(steering.vfs()[0].link_up);
+    bench.nic().write(nic82599::Function::pf(), reg::EIMC, reg::EICR_LSC);
+    bench.nic().set_link(false);
+    EXPECT_FALSE(steering.vfs()[0].link_up);
+    bench.nic().set_link(true);
+    EXPECT_TRUE(steering.vfs()[0].link_up);
+}
+
+TEST_F(IxgbeSteeringTest, ALinkThatCameBackUnseenIsUpAndDpdkGetsToKnow) {
+    auto const registers = IxgbeRegisters::find("0000:01:00.0", nic82599::pf_mac);
+    ASSERT_TRUE(registers);
+    flap_with_a_message(bench);
+    EXPECT_TRUE(ixgbe_link(0, registers).up);
+    EXPECT_TRUE(eventually([&] {
+        if (ixgbe_link(0, registers).stale)
+            refresh_ixgbe_link_soon(0);
+        std::this_thread::sleep_for(std::chrono::milliseconds(200));
+        return dpdk_says_up();
+    }));
+}
+
+TEST(IxgbeRates, AreSetThoughDpdkMissedThatTheLinkCameBack) {
+    IxgbeBench bench(100);
+    flap_with_a_message(bench);
+    EXPECT_TRUE(eventually([&] {
+        try {
+            bench.steering().give(0, {guest});
+            return true;
+        } catch (SteeringError const&) {
+            return false;  // while DPDK sets the link up
+        }
+    }));
+}
+
+TEST_F(IxgbeSteeringTest, AMailboxThatDpdkClosedByMistakeIsOpenedAgain) {
+    steering.give(0, {guest});
+    bench.nic().write(nic82599::Function::pf(), reg::EIMC, reg::EICR_MAILBOX);
+    steering.give(0, {guest});
+    auto const vf = bench.bring_up(0);
+    EXPECT_TRUE(steering.vfs()[0].link_up);
 }
 
 TEST(IxgbeWithoutVfs, SaysHowToMakeThem) {
