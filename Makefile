@@ -34,7 +34,7 @@ test: packages ## all tests, of those on Xen the ones with our hypervisor, the u
 	echo "== fuzz targets, build/fuzz"; \
 	FUZZ_SECONDS=10 $(ctest) --failures $(failures) --test-dir build/fuzz -j2 -R '^fuzz\.' || status=$$?; \
 	echo "== tests on Xen, build/release"; \
-	XEN_MINUTES="$(or $(XEN_MINUTES),10)" XEN_TESTS="$(or $(XEN_TESTS),PortmapHypercall OnPatchedXen)" $(MAKE) --no-print-directory ctest-xen as_root= || status=$$?; \
+	XEN_MINUTES="$(or $(XEN_MINUTES),7)" XEN_TESTS="$(or $(XEN_TESTS),PortmapHypercall OnPatchedXen)" $(MAKE) --no-print-directory ctest-xen as_root= || status=$$?; \
 	echo "== unit tests with sanitizers, build/asan"; \
 	$(ctest) --again --failures $(failures) --test-dir build/asan -j2 -L '^unit$$' || status=$$?; \
 	echo "== all other tests, build/release"; \
