@@ -48,7 +48,8 @@ Offer an_offer() {
             .max_queues = 1,
             .max_ring_bytes = LVIF_RING_DEFAULT_CAPACITY,
             .features = LVIF_F_ALL,
-            .port_authority_is_server = false};
+            .port_authority_is_server = false,
+            .attach_serial = 0};
 }
 
 class Configured : public testing::Test {
