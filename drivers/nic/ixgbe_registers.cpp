@@ -14,8 +14,8 @@ namespace librettos {
 
 namespace {
 
-constexpr std::uint32_t STATUS = 0x8, EIMS = 0x880, LINKS = 0x42A4, RAL0 = 0xA200, RAH0 = 0xA204;
-constexpr std::uint32_t EIMS_MAILBOX = 1u << 19, LINKS_UP = 1u << 30;
+constexpr std::uint32_t STATUS = 0x8, LINKS = 0x42A4, RAL0 = 0xA200, RAH0 = 0xA204;
+constexpr std::uint32_t LINKS_UP = 1u << 30;
 constexpr std::uint32_t RXDCTL_ENABLE = 1u << 25;
 constexpr std::uint32_t all_ones = std::numeric_limits<std::uint32_t>::max();
 
@@ -104,14 +104,6 @@ VfTraffic IxgbeRegisters::traffic(std::uint16_t vf) const {
 
 bool IxgbeRegisters::link_is_up() const {
     return (read(LINKS) & LINKS_UP) != 0;
-}
-
-bool IxgbeRegisters::mailbox_is_open() const {
-    return (read(EIMS) & EIMS_MAILBOX) != 0;
-}
-
-void IxgbeRegisters::open_mailbox() const {
-    rte_write32(EIMS_MAILBOX, reinterpret_cast<void*>(base_ + EIMS));
 }
 
 bool IxgbeRegisters::receives(std::uint16_t vf, unsigned queues_per_vf) const {

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Registers of an 82599's PF for which DPDK has no function: what its VFs have sent and received, whether they receive
-// at all; and two of which DPDK loses sight, the link and whether it is told of VFs' messages. Of those read, none is
-// changed by it in what DPDK looks at.
+// at all; and its link, of which DPDK loses sight. Only read, and nothing that DPDK looks at is changed by it.
 //
 // Where DPDK loses sight (22.11). After a change of the link it masks that interrupt for a second or four, to look
 // again then. Any other interrupt meanwhile, as of a VF's message, makes it forget that it wanted to look: the link
-// stays what it was until the next change. If there was such a change meanwhile it sets a second alarm, and the second
-// to be due closes all interrupts of the PF for good, VFs' messages too.
+// stays what it was until the next change.
 #pragma once
 
 #include <cstdint>
@@ -31,10 +29,6 @@ class IxgbeRegisters {
     bool receives(std::uint16_t vf, unsigned queues_per_vf) const;
     // Of a NIC that answers.
     bool link_is_up() const;
-    // The interrupt of VFs' messages is open; open_mailbox() opens it until DPDK closes it. In DPDK's interrupt thread,
-    // where it is not closed for a moment only.
-    bool mailbox_is_open() const;
-    void open_mailbox() const;
 
   private:
     explicit IxgbeRegisters(std::uintptr_t base) : base_(base) {}

@@ -157,20 +157,11 @@ std::vector<VfState> IxgbeSteering::vfs() {
     eventfd_read(changes_fd_, &none);
     std::vector<VfState> states;
     in_interrupt_thread([&] {
-        hear_vfs();
         bool const port_is_up = ixgbe_link(options_.port_id, registers_).up;
         for (std::uint16_t const number : numbers_)
             states.push_back(look_at(number, port_is_up));
     });
     return states;
-}
-
-// DPDK closes the mailbox again with each message once it has closed it by mistake.
-void IxgbeSteering::hear_vfs() {
-    if (registers_ && registers_->answers() && !registers_->mailbox_is_open()) {
-        was_deaf_ = true;
-        registers_->open_mailbox();
-    }
 }
 
 bool IxgbeSteering::is_present(std::uint16_t number) const {
@@ -226,7 +217,6 @@ void IxgbeSteering::give(std::uint16_t vf, VfSettings const& settings) {
     if (settings.vlan != 0)
         throw SteeringError("an 82599's VFs have no VLAN here: a VF that resets itself would be rid of it", ENOTSUP);
     in_interrupt_thread([&] {
-        hear_vfs();
         if (ixgbe_link(options_.port_id, registers_).stale)
             refresh_ixgbe_link(options_.port_id);
         if (options_.rate_mbps != 0)
@@ -293,8 +283,6 @@ MailboxVerdict IxgbeSteering::on_message(std::uint16_t number, std::span<std::ui
     Vf& vf = vfs_[number];
     auto const verdict = judge_mailbox_message(message, {vf.given, vf.mac, most_frame_bytes_});
     refused_ += verdict == MailboxVerdict::refuse ? 1 : 0;
-    if (was_deaf_)
-        wake();
     if (!vf.given) {
         rte_pmd_ixgbe_set_vf_rx(options_.port_id, number, 0);
         rte_pmd_ixgbe_set_vf_tx(options_.port_id, number, 0);

@@ -81,7 +81,6 @@ class IxgbeSteering final : public Steering {
     bool is_present(std::uint16_t number) const;
     VfState look_at(std::uint16_t number, bool port_is_up);
     static void count(Vf& vf, VfTraffic const& now);
-    void hear_vfs();
     void wake() const;
     friend struct IxgbeEvents;
     MailboxVerdict on_message(std::uint16_t vf, std::span<std::uint32_t const> message);
@@ -94,7 +93,6 @@ class IxgbeSteering final : public Steering {
     std::vector<Vf> vfs_;                     // by number; touched by the interrupt thread alone, as all below
     std::map<VfMac, std::uint16_t> pool_of_;  // addresses that were steered
     std::uint64_t refused_ = 0;
-    bool was_deaf_ = false;  // to VFs' messages
 };
 
 }  // namespace librettos

@@ -220,14 +220,6 @@ TEST(IxgbeRates, AreSetThoughDpdkMissedThatTheLinkCameBack) {
     }));
 }
 
-TEST_F(IxgbeSteeringTest, AMailboxThatDpdkClosedByMistakeIsOpenedAgain) {
-    steering.give(0, {guest});
-    bench.nic().write(nic82599::Function::pf(), reg::EIMC, reg::EICR_MAILBOX);
-    steering.give(0, {guest});
-    auto const vf = bench.bring_up(0);
-    EXPECT_TRUE(steering.vfs()[0].link_up);
-}
-
 TEST(IxgbeWithoutVfs, SaysHowToMakeThem) {
     nic82599::Laboratory laboratory;
     ASSERT_EQ(laboratory.start(0), 0);
