@@ -84,13 +84,18 @@ void SwitchOrder::end() {
     if (was == SendBy::vf) {
         change_began_ = Clock::now();
         frames_.send_by(SendBy::nothing);
-        while (!lost_ && !frames_.vf_sent_all() && Clock::now() < change_began_ + patience) {
-            sched_yield();
-        }
+        wait_until_sent();
     }
     frames_.send_by(SendBy::rings);
     if (was == SendBy::vf) {
         say_(Kind::news, "sends through the rings; " + waited());
+    }
+}
+
+// Once more before the VF is given back: then the order is lost already, not yet the frames.
+void SwitchOrder::wait_until_sent() {
+    for (auto const end = Clock::now() + patience; !lost_ && !frames_.vf_sent_all() && Clock::now() < end;) {
+        sched_yield();
     }
 }
 
@@ -102,6 +107,7 @@ void SwitchOrder::close() {
         let_in();
         if (!lost_) {
             frames_.take_last(quiet, patience);
+            wait_until_sent();
         }
         frames_.leave_vf();
         say_(Kind::news, "the VF " + vf_.name() + " is given back");

@@ -97,6 +97,7 @@ class SwitchOrder {
 
   private:
     void let_in();
+    void wait_until_sent();
     std::string waited() const;
 
     SwitchedVf& vf_;
