@@ -52,7 +52,7 @@ class DpdkVf final : public Vf {
 
     int reserve(std::uint32_t length, std::uint8_t*& frame) override;
     void commit(std::uint32_t length) override;
-    void publish() override;
+    bool publish() override;
     bool sent_all() override;
     bool alive(bool may_send) override;
 

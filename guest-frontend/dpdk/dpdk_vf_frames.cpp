@@ -88,14 +88,15 @@ void DpdkVf::commit(std::uint32_t length) {
     reserved_ = nullptr;
 }
 
-void DpdkVf::publish() {
+bool DpdkVf::publish() {
     if (pending_count_ == 0) {
-        return;
+        return true;
     }
     std::uint16_t const taken = rte_eth_tx_burst(port_, 0, pending_.data(), pending_count_);
     std::move(pending_.begin() + taken, pending_.begin() + pending_count_, pending_.begin());
     pending_count_ = static_cast<std::uint16_t>(pending_count_ - taken);
     sent_ += taken;
+    return pending_count_ == 0;
 }
 
 // By the state of the descriptor before the next to be filled.

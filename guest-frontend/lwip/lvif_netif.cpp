@@ -99,6 +99,7 @@ err_t lvif_netif_claim_port(netif* /*interface*/, u8_t protocol, u16_t* port) {
     }
     auto const kind = static_cast<Protocol>(protocol);
     StackPorts& ports = the_guest->device->ports();
+    the_guest->device->frames().flush();  // the caller may hold the core lock, and the answer take long
     return lwip_error(*port == 0 ? ports.claim_any(kind, *port) : ports.claim(kind, *port));
 }
 

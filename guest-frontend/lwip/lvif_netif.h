@@ -10,6 +10,10 @@
  * A server that crashes is waited for. While the ring is full TCP keeps its segments and goes on when there is room;
  * UDP's senders see ERR_MEM.
  *
+ * Frames leave when the core lock is given up, or 64 are together: a loop of udp_sendto() that holds it costs one
+ * notification of the server, or one write to a register of the VF, for all of them. (Where lwIP's port has the core
+ * lock in functions of the library, as Debian's has; else each frame leaves at once.)
+ *
  * Ports. A guest on the shared address has to own a port before it binds it, or nothing comes to it and what it sends
  * is dropped. So: bind with the functions below, before tcp_connect() and before the first udp_sendto(), too, because a
  * port that lwIP chooses is nobody's. A port that no PCB has had for 5 s is given back. With another API than the raw

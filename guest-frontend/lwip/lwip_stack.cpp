@@ -14,6 +14,8 @@
 #include <bitset>
 #include <cstring>
 
+#include "guest-frontend/lwip/core_lock.hpp"
+
 #if NO_SYS || !LWIP_TCPIP_CORE_LOCKING || !LWIP_IPV4 || !LWIP_ARP || ETH_PAD_SIZE != 0
 #error "lvif_netif needs lwIP with NO_SYS 0, LWIP_TCPIP_CORE_LOCKING 1, IPv4, ARP and ETH_PAD_SIZE 0"
 #endif
@@ -150,7 +152,8 @@ err_t LwipStack::prepare(netif* interface) {
 err_t LwipStack::output(netif* interface, pbuf* packet) {
     auto& self = *static_cast<LwipStack*>(interface->state);
     int const result = self.frames_->send(
-        packet->tot_len, [packet](std::uint8_t* frame) { pbuf_copy_partial(packet, frame, packet->tot_len, 0); });
+        packet->tot_len, [packet](std::uint8_t* frame) { pbuf_copy_partial(packet, frame, packet->tot_len, 0); },
+        leaves_with_core_lock(*self.frames_) ? FrameLink::Leaves::when_told : FrameLink::Leaves::at_once);
     switch (result) {
         case 0:
             return ERR_OK;

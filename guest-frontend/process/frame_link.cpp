@@ -189,7 +189,8 @@ void FrameLink::give_room() {
     {
         std::lock_guard const lock(tx_);
         send_held();
-        if (wanted_ == 0 && held_.empty()) {
+        bool const all_left = !ask_vf_for_room_.load(std::memory_order_relaxed) || publish();
+        if (all_left && wanted_ == 0 && held_.empty()) {
             ask_vf_for_room_.store(false, std::memory_order_relaxed);
         }
         if (wanted_ == 0 || !has_room(wanted_)) {

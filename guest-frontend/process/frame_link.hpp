@@ -6,12 +6,14 @@
 // A turn of the receive thread is a burst of frames of the VF, one of the ring, delivered in place, then what waits for
 // room. It sleeps in poll(2) on the queue pair's event, which stands for both directions, and on the VF's, when
 // lvif_rx_sleep() and Vf::arm() agree. What the stack sends from within a burst (acknowledgements, mostly) is published
-// at its end: one notification.
+// at its end: one notification, or one write to a register of the VF. A stack that knows when it will have sent all
+// that it is about to send has the same by Leaves::when_told.
 //
 // send() never blocks. A full ring refuses the frame and makes the server say when there is room: the receive thread
 // then wakes who waits in wait_for_room() and calls Stack::room(). A dead server looks like a full ring. A VF says
-// nothing: while frames wait for its room it is asked every millisecond. Frames that have no way for the moment, while
-// a switch lets older ones arrive, are held; so are those that come after them, until all held ones have gone.
+// nothing: while frames wait for its room, or it took only a part of a burst, it is asked every millisecond. Frames
+// that have no way for the moment, while a switch lets older ones arrive, are held; so are those that come after them,
+// until all held ones have gone.
 //
 // Two mutexes: rx_ is held by the receive thread for a turn, tx_ for one frame. rx_ comes first; the stack's own locks
 // may come between the two, so that nobody but the two threads of the device ever takes rx_. quiesce() takes one after
@@ -40,6 +42,8 @@ namespace librettos::guest {
 
 class FrameLink final : public SwitchedFrames {
   public:
+    enum class Leaves { at_once, when_told };
+
     // `attention` (an eventfd) is raised when the server broke a ring, and when frames of the VF wait to be let in.
     // vf: null where there is none; outlives this.
     FrameLink(lvif_device* device, EventSource& events, Stack& stack, int attention, Vf* vf = nullptr);
@@ -55,16 +59,18 @@ class FrameLink final : public SwitchedFrames {
     // One frame of `length` bytes that fill(std::uint8_t*) writes. Any thread. LVIF_EAGAIN: no room; LVIF_ENOTCONN;
     // LVIF_EMSGSIZE and LVIF_EINVAL as in lvif_tx_reserve().
     template <typename Fill>
-    int send(std::uint32_t length, Fill&& fill) {
+    int send(std::uint32_t length, Fill&& fill, Leaves leaves = Leaves::at_once) {
         std::lock_guard const lock(tx_);
         std::uint8_t* frame = nullptr;
         int const result = reserve(length, frame);
         if (result == 0) {
             fill(frame);
-            commit(length);
+            commit(length, leaves);
         }
         return result;
     }
+    // What was sent to leave when told leaves. Any thread.
+    void flush();
     // After LVIF_EAGAIN. False: the time is over, or the device is not connected any more.
     bool wait_for_room(std::chrono::milliseconds longest);
 
@@ -101,11 +107,13 @@ class FrameLink final : public SwitchedFrames {
     int reserve_in_ring(std::uint32_t length, std::uint8_t*& frame);
     int reserve_in_vf(std::uint32_t length, std::uint8_t*& frame);
     int hold(std::uint32_t length, std::uint8_t*& frame);
-    void commit(std::uint32_t length);
+    void commit(std::uint32_t length, Leaves leaves);
     int send_one(std::vector<std::uint8_t> const& frame);
     void send_held();
     bool has_room(std::uint32_t length);
-    void publish();
+    bool publish();
+    void publish_and_wait_on();
+    void ask_vf_for_room();
     void lose_rings();
 
     lvif_device* const device_;
@@ -138,7 +146,7 @@ class FrameLink final : public SwitchedFrames {
     std::condition_variable room_;
 
     std::atomic<bool> vf_waits_ = false;         // gathered, and not let in
-    std::atomic<bool> ask_vf_for_room_ = false;  // somebody waits for room in the VF
+    std::atomic<bool> ask_vf_for_room_ = false;  // somebody waits for room in the VF, or frames in it do
     std::atomic<bool> ring_was_empty_ = false;
     std::atomic<std::thread::id> bursting_;  // the receive thread's, while it publishes later what it sends
 

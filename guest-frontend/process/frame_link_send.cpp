@@ -47,10 +47,16 @@ int FrameLink::reserve_in_ring(std::uint32_t length, std::uint8_t*& frame) {
 // A VF says nothing when it has room again: the receive thread will ask.
 int FrameLink::reserve_in_vf(std::uint32_t length, std::uint8_t*& frame) {
     int const result = vf_->reserve(length, frame);
-    if (result == LVIF_EAGAIN && !ask_vf_for_room_.exchange(true, std::memory_order_relaxed)) {
-        wake();
+    if (result == LVIF_EAGAIN) {
+        ask_vf_for_room();
     }
     return result;
+}
+
+void FrameLink::ask_vf_for_room() {
+    if (!ask_vf_for_room_.exchange(true, std::memory_order_relaxed)) {
+        wake();
+    }
 }
 
 int FrameLink::hold(std::uint32_t length, std::uint8_t*& frame) {
@@ -70,7 +76,7 @@ int FrameLink::hold(std::uint32_t length, std::uint8_t*& frame) {
     return 0;
 }
 
-void FrameLink::commit(std::uint32_t length) {
+void FrameLink::commit(std::uint32_t length, Leaves leaves) {
     if (reserved_in_ == SendBy::nothing) {
         return;
     }
@@ -79,22 +85,34 @@ void FrameLink::commit(std::uint32_t length) {
     } else {
         lvif_tx_commit(device_, 0, length, nullptr);
     }
-    if (bursting_.load(std::memory_order_relaxed) == std::this_thread::get_id()) {
-        return;
+    if (leaves == Leaves::at_once && bursting_.load(std::memory_order_relaxed) != std::this_thread::get_id()) {
+        publish_and_wait_on();
     }
+}
+
+void FrameLink::flush() {
+    std::lock_guard const lock(tx_);
+    publish_and_wait_on();
+}
+
+void FrameLink::publish_and_wait_on() {
     publish();
     // A shorter frame than the one that was refused took the waiting back.
-    if (reserved_in_ == SendBy::rings && wanted_ != 0 && lvif_tx_wait(device_, 0, wanted_)) {
+    if (send_by_ == SendBy::rings && tx_connected_ && wanted_ != 0 && lvif_tx_wait(device_, 0, wanted_)) {
         wake();
     }
 }
 
-void FrameLink::publish() {
-    if (send_by_ == SendBy::vf) {
-        vf_->publish();
-    } else if (send_by_ == SendBy::rings && tx_connected_) {
+// False: a part of it waits for room in the VF, which is asked.
+bool FrameLink::publish() {
+    if (send_by_ == SendBy::vf && !vf_->publish()) {
+        ask_vf_for_room();
+        return false;
+    }
+    if (send_by_ == SendBy::rings && tx_connected_) {
         lvif_tx_publish(device_, 0);
     }
+    return true;
 }
 
 int FrameLink::send_one(std::vector<std::uint8_t> const& frame) {

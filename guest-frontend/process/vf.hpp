@@ -29,8 +29,8 @@ class Vf : public SwitchedVf {
     // Place for one frame. LVIF_EAGAIN: no room; LVIF_EMSGSIZE: longer than a frame may be.
     virtual int reserve(std::uint32_t length, std::uint8_t*& frame) = 0;
     virtual void commit(std::uint32_t length) = 0;
-    // What was committed leaves.
-    virtual void publish() = 0;
+    // What was committed leaves. False: not all of it for want of room; to be called again.
+    virtual bool publish() = 0;
     // All that was published has left.
     virtual bool sent_all() = 0;
     // Whether it still sends. To be called every 20 ms or so. may_send: a frame of its own, to find out.

@@ -103,10 +103,14 @@ class VfDouble final : public Vf {
         return 0;
     }
     void commit(std::uint32_t) override { committed_.push_back(reserved_); }
-    void publish() override {
+    bool publish() override {
         std::lock_guard const lock(mutex_);
-        sent_.insert(sent_.end(), committed_.begin(), committed_.end());
-        committed_.clear();
+        auto const taken = std::min(committed_.size(), most_sent_ - std::min(most_sent_, sent_.size()));
+        auto const end = committed_.begin() + static_cast<std::ptrdiff_t>(taken);
+        bursts_ += taken > 0 ? 1 : 0;
+        sent_.insert(sent_.end(), committed_.begin(), end);
+        committed_.erase(committed_.begin(), end);
+        return committed_.empty();
     }
     bool sent_all() override {
         std::lock_guard const lock(mutex_);
@@ -132,12 +136,19 @@ class VfDouble final : public Vf {
         std::lock_guard const lock(mutex_);
         room_ = frames;
     }
+    void set_most_sent(std::size_t frames) {
+        std::lock_guard const lock(mutex_);
+        most_sent_ = frames;
+    }
+    int bursts() const { return bursts_; }
 
   private:
     int event_;
     std::mutex mutex_;
     bool armed_ = false;
     std::size_t room_ = 256;
+    std::size_t most_sent_ = 256;  // that nobody has taken
+    std::atomic<int> bursts_ = 0;
     std::deque<std::vector<std::uint8_t>> queue_, gathered_, sent_;
     std::vector<std::vector<std::uint8_t>> committed_;
     std::vector<std::uint8_t> reserved_;
@@ -161,9 +172,10 @@ class Switched : public testing::TestWithParam<bool> {
     Switched() : vf(GetParam()), link(&ring, events, stack, attention, &vf) { link.connect(); }
     ~Switched() override { ::close(attention); }
 
-    int send(std::uint32_t number) {
+    int send(std::uint32_t number, FrameLink::Leaves leaves = FrameLink::Leaves::at_once) {
         auto const frame = numbered(number);
-        return link.send(frame_bytes, [&frame](std::uint8_t* place) { std::copy(frame.begin(), frame.end(), place); });
+        return link.send(
+            frame_bytes, [&frame](std::uint8_t* place) { std::copy(frame.begin(), frame.end(), place); }, leaves);
     }
     void to_vf() {
         link.use_vf();
@@ -233,6 +245,39 @@ TEST_P(Switched, AFullVfIsAskedForRoom) {
     EXPECT_TRUE(link.wait_for_room(patience));
     EXPECT_TRUE(eventually([&] { return stack.rooms == 1; }));
     EXPECT_EQ(send(1), 0);
+    link.send_by(SendBy::rings);
+    link.leave_vf();
+}
+
+TEST_P(Switched, WhatLeavesWhenToldLeavesTogether) {
+    to_vf();
+    for (std::uint32_t number = 0; number < 10; ++number) {
+        ASSERT_EQ(send(number, FrameLink::Leaves::when_told), 0);
+    }
+    EXPECT_EQ(vf.bursts(), 0);
+    link.flush();
+    EXPECT_EQ(vf.bursts(), 1);
+    EXPECT_TRUE(comes_by_vf(0, 10));
+    ASSERT_EQ(send(10, FrameLink::Leaves::when_told), 0);
+    link.send_by(SendBy::nothing);
+    EXPECT_TRUE(comes_by_vf(10, 11)) << "before those that take another way";
+    link.send_by(SendBy::rings);
+    link.leave_vf();
+    ASSERT_EQ(send(11, FrameLink::Leaves::when_told), 0);
+    ASSERT_EQ(send(12, FrameLink::Leaves::when_told), 0);
+    EXPECT_EQ(ring.waiting(), 0u);
+    link.flush();
+    EXPECT_EQ(ring.waiting(), 2u);
+}
+
+TEST_P(Switched, WhatTheVfDidNotTakeIsGivenAgain) {
+    to_vf();
+    vf.set_most_sent(1);
+    for (std::uint32_t number = 0; number < 5; ++number) {
+        ASSERT_EQ(send(number, FrameLink::Leaves::when_told), 0);
+    }
+    link.flush();
+    EXPECT_TRUE(comes_by_vf(0, 5)) << "although nobody sends any more";
     link.send_by(SendBy::rings);
     link.leave_vf();
 }
