@@ -37,6 +37,7 @@ void look_at_ports(void* guest) {
 }
 
 void end_guest() {
+    the_guest->stack.leave();
     the_guest->device.reset();
     LOCK_TCPIP_CORE();
     the_guest->stack.remove();

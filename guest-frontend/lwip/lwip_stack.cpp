@@ -75,6 +75,9 @@ void LwipStack::room() {
 
 void LwipStack::connected(Offer const& offer, FrameLink& frames) {
     CoreLock const lock;
+    if (leaving_) {
+        return;
+    }
     frames_ = &frames;
     ip4_addr_t const address = ip4(offer.ipv4);
     ip4_addr_t const mask = netmask(offer.ipv4_prefix);
@@ -127,6 +130,12 @@ void LwipStack::link(bool up, std::uint16_t mtu_bytes) {
     }
 }
 
+void LwipStack::leave() {
+    CoreLock const lock;
+    leaving_ = true;
+    frames_ = nullptr;
+}
+
 void LwipStack::remove() {
     if (added_) {
         netif_remove(&interface_);
@@ -151,6 +160,9 @@ err_t LwipStack::prepare(netif* interface) {
 
 err_t LwipStack::output(netif* interface, pbuf* packet) {
     auto& self = *static_cast<LwipStack*>(interface->state);
+    if (self.frames_ == nullptr) {
+        return ERR_IF;
+    }
     int const result = self.frames_->send(
         packet->tot_len, [packet](std::uint8_t* frame) { pbuf_copy_partial(packet, frame, packet->tot_len, 0); },
         leaves_with_core_lock(*self.frames_) ? FrameLink::Leaves::when_told : FrameLink::Leaves::at_once);

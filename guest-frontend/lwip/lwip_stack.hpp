@@ -22,6 +22,8 @@ class LwipStack final : public Stack {
     void connected(Offer const& offer, FrameLink& frames) override;
     void link(bool up, std::uint16_t mtu_bytes) override;
 
+    // From now on nothing is sent: the device may go, while lwIP's timers still run.
+    void leave();
     // With the core lock, and the device's threads at an end.
     void remove();
 
@@ -31,8 +33,9 @@ class LwipStack final : public Stack {
     void set_ipv6(Offer const& offer);
 
     netif& interface_;
-    FrameLink* frames_ = nullptr;
+    FrameLink* frames_ = nullptr;  // with the core lock
     bool added_ = false;
+    bool leaving_ = false;
 };
 
 // Gives back what was claimed 5 s ago and no PCB has now. With the core lock.
