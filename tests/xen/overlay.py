@@ -17,6 +17,7 @@ PROGRAMS = {
     "librettos-guest": "guest-frontend/linux",
     "librettos-portmap-assign": "drivers/hypervisor/xen",
     "smoke_echo": "tests/smoke",
+    "smoke_numbers": "tests/smoke",
     "hostile_domu": "tests/xen/hostile",
     "portmap_call": "tests/xen/portmap",
     "portmap_hypercall_conformance": "tests/xen/portmap",
