@@ -79,6 +79,8 @@ int detach_guest(Session const& session, std::string const& guest, std::string c
 
 // With --json the reply as it came, else a refusal, or the result by `print`. Returns exit_fine or exit_refused.
 int report(Session const& session, Reply const& reply, std::function<void(Json const& result)> const& print);
+// A line of a list of particulars; none when there is no text.
+void print_particular(Session const& session, char const* label, std::string const& text);
 // Prints a refusal: message and hint, or with --json the reply as it came. Returns exit_refused.
 int report_refusal(Session const& session, Reply const& reply);
 // Prints the reason; with --json an error object of api.md with the code "unreachable". Returns exit_unreachable.

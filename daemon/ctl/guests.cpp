@@ -54,7 +54,6 @@ std::string path_text(Json const& guest) {
                               text_field(field(guest, "switch"), "step");
 }
 
-// Empty: there was none.
 // Measured where there are VFs; with the reason for its way, if the server chooses that.
 std::string load_text(Json const& guest) {
     auto const vf_switch = field(guest, "switch");
@@ -64,6 +63,7 @@ std::string load_text(Json const& guest) {
     return load == 0 ? std::string() : bit_rate(static_cast<double>(load));
 }
 
+// Empty: there was none.
 std::string last_switch_text(Json const& guest) {
     auto const last = field(field(guest, "switch"), "last");
     if (last.is_null())
@@ -95,10 +95,7 @@ void print_guest(Session const& session, Json const& guest) {
                  << printable(", " + text_field(guest, "mode") + ", domain " +
                               std::to_string(number_field(guest, "domain")) + (since.empty() ? "" : ", for " + since))
                  << "\n";
-    auto const line = [&](char const* label, std::string const& text) {
-        if (!text.empty())
-            *session.out << session.style.paint(Tone::dim, label) << printable(text) << "\n";
-    };
+    auto const line = [&](char const* label, std::string const& text) { print_particular(session, label, text); };
     line("detached    ", text_field(guest, "detach_reason"));
     line("program     ", text_field(guest, "program"));
     line("MAC         ", text_field(guest, "mac"));

@@ -25,6 +25,11 @@ int report(Session const& session, Reply const& reply, std::function<void(Json c
     return exit_fine;
 }
 
+void print_particular(Session const& session, char const* label, std::string const& text) {
+    if (!text.empty())
+        *session.out << session.style.paint(Tone::dim, label) << printable(text) << "\n";
+}
+
 int report_refusal(Session const& session, Reply const& reply) {
     if (session.json)
         *session.out << reply.line << "\n";

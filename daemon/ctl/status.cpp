@@ -93,12 +93,9 @@ void print_particulars(Session const& session, Json const& status) {
     auto const readopted = field(status, "readopted");
     auto const resources = field(status, "resources");
     auto const number = [](Json const& object, char const* key) { return grouped(number_field(object, key)); };
-    auto const line = [&](char const* label, std::string const& text) {
-        *session.out << session.style.paint(Tone::dim, label) << printable(text) << "\n";
-    };
+    auto const line = [&](char const* label, std::string const& text) { print_particular(session, label, text); };
     line("port        ", port_line(field(status, "port")));
-    if (auto const offloads = joined_field(field(status, "port"), "offloads"); !offloads.empty())
-        line("offloads    ", offloads);
+    line("offloads    ", joined_field(field(status, "port"), "offloads"));
     line("address     ", address_line(field(status, "network")));
     line("guests      ", number(guests, "connected") + " connected, " + number(guests, "connecting") + " connecting, " +
                              number(guests, "detached") + " detached");

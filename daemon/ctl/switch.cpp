@@ -68,15 +68,11 @@ void print_steps(Session const& session, Json const& last) {
     }
 }
 
-int print_automatic(Session const& session, SwitchChoice const& choice, Reply const& reply) {
-    if (session.json)
-        *session.out << reply.line << "\n";
-    else
-        *session.out << printable(choice.guest)
-                     << (flag_field(reply.result, "already") ? " is moved by its load already\n"
-                         : choice.dry_run                    ? " would be moved by its load\n"
-                                                             : " is moved by its load from now on\n");
-    return exit_fine;
+void print_automatic(Session const& session, SwitchChoice const& choice, Json const& answer) {
+    *session.out << printable(choice.guest)
+                 << (flag_field(answer, "already") ? " is moved by its load already\n"
+                     : choice.dry_run              ? " would be moved by its load\n"
+                                                   : " is moved by its load from now on\n");
 }
 
 // Reached or not, and why not.
@@ -99,6 +95,16 @@ int print_outcome(Session const& session, SwitchChoice const& choice, Json const
 void print_plan(Session const& session, SwitchChoice const& choice, Json const& plan) {
     *session.out << printable(choice.guest) << " would use " << place(choice.to) << " (VF " << number_field(plan, "vf")
                  << "): " << printable(joined_field(plan, "steps")) << "\n";
+}
+
+// Nothing is on its way.
+void print_answer(Session const& session, SwitchChoice const& choice, Json const& answer) {
+    if (choice.to == "auto")
+        print_automatic(session, choice, answer);
+    else if (flag_field(answer, "already"))
+        *session.out << printable(choice.guest) << " uses " << place(choice.to) << " already\n";
+    else
+        print_plan(session, choice, answer);
 }
 
 std::string frames_text(Json const& vf, char const* key) {
@@ -142,19 +148,8 @@ int switch_guest(Session const& session, SwitchChoice const& choice) {
     if (choice.timeout_ms)
         request["timeout_ms"] = *choice.timeout_ms;
     auto const begun = session.ask(request);
-    if (!begun.ok)
-        return report_refusal(session, begun);
-    if (choice.to == "auto")
-        return print_automatic(session, choice, begun);
-    if (choice.dry_run || flag_field(begun.result, "already")) {
-        if (session.json)
-            *session.out << begun.line << "\n";
-        else if (choice.dry_run && !flag_field(begun.result, "already"))
-            print_plan(session, choice, begun.result);
-        else
-            *session.out << printable(choice.guest) << " uses " << place(choice.to) << " already\n";
-        return exit_fine;
-    }
+    if (!begun.ok || choice.to == "auto" || choice.dry_run || flag_field(begun.result, "already"))
+        return report(session, begun, [&](Json const& answer) { print_answer(session, choice, answer); });
     // Each step may wait for the guest; back from half-way is as long again; and an engine may be replaced meanwhile.
     constexpr int guest_steps = 4;
     auto const limit = milliseconds(choice.timeout_ms.value_or(2000) * guest_steps) + session.timeout * 2;
