@@ -19,7 +19,6 @@ using std::chrono::milliseconds;
 
 constexpr std::array there{Step::giving, Step::preparing, Step::steering, Step::draining, Step::committing};
 constexpr std::array back{Step::returning, Step::steering_back, Step::releasing, Step::taking};
-constexpr std::uint64_t default_timeout_ms = 2000;
 constexpr std::uint64_t longest_timeout_ms = 60'000;
 
 template <std::size_t count>
@@ -93,13 +92,26 @@ Json report_json(GuestSwitch const& vf_switch) {
             {"frames_drained", vf_switch.frames_drained()}};
 }
 
+Json why_json(Guest const& guest, AutoSwitch const& by_load) {
+    return guest.automatic() ? Json(by_load.explain(guest, Clock::now())) : Json(nullptr);
+}
+
+Json traffic_json(Vf const& vf) {
+    if (!vf.traffic)
+        return nullptr;
+    return {{"received_frames", vf.traffic->received_frames},
+            {"received_bytes", vf.traffic->received_bytes},
+            {"sent_frames", vf.traffic->sent_frames},
+            {"sent_bytes", vf.traffic->sent_bytes}};
+}
+
 }  // namespace
 
 Json switch_json(Guest const& guest, AutoSwitch const& by_load) {
     auto const& vf_switch = guest.vf_switch();
-    return {{"way", guest.automatic() ? "auto" : "fixed"},
+    return {{"way", guest.way()},
             {"load_bits_per_s", static_cast<std::uint64_t>(by_load.bits_per_s(guest))},
-            {"why", guest.automatic() ? Json(by_load.explain(guest, Clock::now())) : Json(nullptr)},
+            {"why", why_json(guest, by_load)},
             {"step", to_text(vf_switch.step())},
             {"vf", vf_switch.vf() ? Json(*vf_switch.vf()) : Json(nullptr)},
             {"serial", vf_switch.serial()},
@@ -113,7 +125,7 @@ Json ApiCommands::switch_guest(Json const& request) {
     if ((to != "direct" && to != "server" && to != "auto") || !dry_run.is_boolean())
         throw ApiError("bad-request", "'to' is none of \"direct\", \"server\", \"auto\", or 'dry_run' no boolean",
                        R"({"schema": 1, "command": "switch", "guest": "web", "to": "direct"})");
-    milliseconds const timeout(number_of(request, "timeout_ms", default_timeout_ms, longest_timeout_ms));
+    milliseconds const timeout(number_of(request, "timeout_ms", Guests::switch_patience.count(), longest_timeout_ms));
     require_switchable(guest, guests_->vfs());
     auto const& vf_switch = guest.vf_switch();
     Json answer{{"guest", guest.name()}, {"to", to}, {"already", false}, {"vf", nullptr}, {"serial", nullptr}};
@@ -144,35 +156,23 @@ Json ApiCommands::switch_guest(Json const& request) {
     return answer;
 }
 
-static Json traffic_json(Vf const& vf) {
-    if (!vf.traffic)
-        return nullptr;
-    return {{"received_frames", vf.traffic->received_frames},
-            {"received_bytes", vf.traffic->received_bytes},
-            {"sent_frames", vf.traffic->sent_frames},
-            {"sent_bytes", vf.traffic->sent_bytes}};
-}
-
 Json ApiCommands::list_vfs(Json const&) {
     require_hypervisor();
     auto list = Json::array();
     std::uint16_t number = 0;
     for (auto const& vf : guests_->vfs().all()) {
         auto const owner = vf.owner ? guests_->all().find(*vf.owner) : guests_->all().end();
-        bool const owned = owner != guests_->all().end();
-        auto const* const guest = owned ? owner->second.get() : nullptr;
-        bool const automatic = owned && guest->automatic();
-        list.push_back(
-            {{"vf", number++},
-             {"interface", vf.name},
-             {"present", vf.present},
-             {"link", vf.link_up ? "up" : "down"},
-             {"guest", owned ? Json(guest->name()) : Json(nullptr)},
-             {"mac", owned ? Json(to_text(guest->offer().mac)) : Json(nullptr)},
-             {"step", owned ? Json(to_text(guest->vf_switch().step())) : Json(nullptr)},
-             {"traffic", traffic_json(vf)},
-             {"way", !owned ? Json(nullptr) : Json(automatic ? "auto" : "fixed")},
-             {"why", automatic ? Json(guests_->auto_switch().explain(*guest, Clock::now())) : Json(nullptr)}});
+        auto const* const guest = owner != guests_->all().end() ? owner->second.get() : nullptr;
+        list.push_back({{"vf", number++},
+                        {"interface", vf.name},
+                        {"present", vf.present},
+                        {"link", vf.link_up ? "up" : "down"},
+                        {"guest", guest ? Json(guest->name()) : Json(nullptr)},
+                        {"mac", guest ? Json(to_text(guest->offer().mac)) : Json(nullptr)},
+                        {"step", guest ? Json(to_text(guest->vf_switch().step())) : Json(nullptr)},
+                        {"traffic", traffic_json(vf)},
+                        {"way", guest ? Json(guest->way()) : Json(nullptr)},
+                        {"why", guest ? why_json(*guest, guests_->auto_switch()) : Json(nullptr)}});
     }
     return list;
 }

@@ -99,6 +99,7 @@ class Guest {
     GuestRings const* rings() const { return rings_.get(); }
     GuestSwitch const& vf_switch() const { return switch_; }
     bool automatic() const { return automatic_; }
+    char const* way() const { return way_text(automatic_); }
     GuestLimits const& limits() const { return limits_; }
     std::string const& program() const { return program_; }
     std::string const& detach_reason() const { return reason_; }
@@ -108,6 +109,7 @@ class Guest {
 
   private:
     // the switch: guest_vf.cpp
+    static constexpr char const* way_text(bool automatic) { return automatic ? "auto" : "fixed"; }
     std::optional<std::string> read_switch();
     void read_way();
     void adopt_switch(std::string const& record, TimePoint now);

@@ -15,7 +15,7 @@ void Guest::read_way() {
 }
 
 void Guest::set_automatic(bool automatic) {
-    around_.hypervisor.write(backend_ + "/" + key_way, automatic ? "auto" : "fixed");
+    around_.hypervisor.write(backend_ + "/" + key_way, way_text(automatic));
     automatic_ = automatic;
 }
 

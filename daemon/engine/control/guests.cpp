@@ -23,7 +23,6 @@ namespace {
 
 constexpr char domains_path[] = "/local/domain";
 constexpr auto scan_again_after = std::chrono::milliseconds(200);
-constexpr auto switch_patience = std::chrono::milliseconds(2000);  // with a guest, in each step
 
 std::optional<DomId> domain_of(std::string_view text) {
     auto const number = parse_number(text, std::numeric_limits<std::uint16_t>::max());

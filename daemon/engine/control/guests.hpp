@@ -23,6 +23,9 @@ struct Readopted {
 
 class Guests {
   public:
+    // With a guest that is switched, in each of its steps, unless an operator says otherwise.
+    static constexpr std::chrono::milliseconds switch_patience{2000};
+
     // All references outlive this object, except for the data plane: it may, and in an engine that ends must, be
     // destroyed before (its threads use the guests' memory); only the destructor may be called then.
     Guests(Hypervisor& hypervisor, DataPlane& data_plane, HolderLink& holder, Config const& config,
