@@ -43,14 +43,8 @@ std::string BridgeSteering::bridge_end(std::uint16_t vf) const {
     return guest_end(vf) + "b";
 }
 
-void BridgeSteering::check(std::uint16_t vf) const {
-    if (vf >= options_.vfs.size())
-        throw SteeringError("there is no VF " + std::to_string(vf) + ", only " + std::to_string(options_.vfs.size()),
-                            ENODEV);
-}
-
 LinkFacts BridgeSteering::require_port(std::uint16_t vf) {
-    check(vf);
+    require_vf(vf, options_.vfs.size());
     auto const port = netlink_.find(bridge_end(vf));
     if (!port)
         throw SteeringError(guest_end(vf) + " is gone", ENODEV);
@@ -104,7 +98,7 @@ void BridgeSteering::steer_to_port(VfMac const& mac) {
 }
 
 void BridgeSteering::take(std::uint16_t vf) {
-    check(vf);
+    require_vf(vf, options_.vfs.size());
     auto const port = netlink_.find(bridge_end(vf));
     auto const end = netlink_.find(guest_end(vf));
     if (port && end && end->peer == port->index) {

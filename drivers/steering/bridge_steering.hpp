@@ -41,7 +41,6 @@ class BridgeSteering final : public Steering {
     std::string const& guest_end(std::uint16_t vf) const { return options_.vfs[vf]; }
     std::string bridge_end(std::uint16_t vf) const;
     LinkFacts require_port(std::uint16_t vf);
-    void check(std::uint16_t vf) const;
     void make(std::uint16_t vf);
 
     BridgeOptions options_;

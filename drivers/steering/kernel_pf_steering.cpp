@@ -86,9 +86,7 @@ LinkFacts KernelPfSteering::require_pf() {
 }
 
 std::uint16_t KernelPfSteering::number_of(std::uint16_t vf) const {
-    if (vf >= numbers_.size())
-        throw SteeringError("there is no VF " + std::to_string(vf) + ", only " + std::to_string(numbers_.size()),
-                            ENODEV);
+    require_vf(vf, numbers_.size());
     return numbers_[vf];
 }
 

@@ -8,6 +8,8 @@
 #pragma once
 
 #include <array>
+#include <cerrno>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <stdexcept>
@@ -26,6 +28,12 @@ class SteeringError : public std::runtime_error {
     SteeringError(std::string const& what, int number) : std::runtime_error(what), error(number) {}
     int const error;
 };
+
+// ENODEV, for a number that no VF of `count` has.
+inline void require_vf(std::uint16_t vf, std::size_t count) {
+    if (vf >= count)
+        throw SteeringError("there is no VF " + std::to_string(vf) + ", only " + std::to_string(count), ENODEV);
+}
 
 struct VfState {
     std::string name;  // as an operator knows it: an interface or a PCI address
