@@ -15,6 +15,7 @@
 
 #include "guest-frontend/linux/lvif.hpp"
 #include "guest-frontend/linux/socket_dump.hpp"
+#include "guest-frontend/process/switch_calls.hpp"
 
 namespace librettos::guest {
 
@@ -27,30 +28,14 @@ constexpr auto kill_after = std::chrono::seconds(5);
 constexpr auto longest_linger = std::chrono::seconds(5);
 constexpr auto longest_give_back = std::chrono::seconds(2);
 
-// The functions of lvif_environment get the host's context; a process is one guest and has one pump, and one VF at
-// most.
+// The functions of lvif_environment get the host's context; a process is one guest and has one pump.
 FramePump* the_pump = nullptr;
-VfPath* the_vf = nullptr;
-lvif_device* the_device = nullptr;
 
 void quiesce_pump(void* /*host*/) {
     if (the_pump != nullptr) {
         the_pump->quiesce();
     }
 }
-
-lvif_vf_operations const vf_operations = {
-    .open =
-        [](void*, std::uint8_t const* mac, std::uint16_t vlan) {
-            VfMac address{};
-            std::copy_n(mac, address.size(), address.begin());
-            std::uint16_t const mtu = lvif_mtu(the_device);
-            return the_vf->open(address, vlan, mtu != 0 ? mtu : lvif_offer(the_device)->mtu);
-        },
-    .begin = [](void*) { return the_vf->begin(); },
-    .end = [](void*) { the_vf->end(); },
-    .close = [](void*) { the_vf->close(); },
-};
 
 }  // namespace
 
@@ -72,7 +57,7 @@ Guest::Guest(GuestOptions const& options, Host& host, TapDevice& tap, VfInterfac
         throw std::bad_alloc();
     }
     environment_.quiesce = quiesce_pump;
-    environment_.vf = vf != nullptr ? &vf_operations : nullptr;
+    environment_.vf = vf != nullptr ? &SwitchCalls<VfPath>::operations : nullptr;
     lvif_options wanted{};
     wanted.queues = options_.queues;
     wanted.ring_bytes = options_.ring_bytes;
@@ -85,8 +70,8 @@ Guest::Guest(GuestOptions const& options, Host& host, TapDevice& tap, VfInterfac
     pump_.emplace(device_.get(), host_, tap_);
     the_pump = &*pump_;
     if (vf != nullptr) {
-        the_device = device_.get();
-        the_vf = &vf_.emplace(*vf, device_.get(), *pump_, tap_);
+        SwitchCalls<VfPath>::device = device_.get();
+        SwitchCalls<VfPath>::to = &vf_.emplace(*vf, device_.get(), *pump_, tap_);
     }
     if (options_.wait_s != 0) {
         give_up_ = Clock::now() + std::chrono::seconds(options_.wait_s);
@@ -106,7 +91,7 @@ Guest::~Guest() {
         lvif_close(device_.get());
     }
     pump_->quiesce();
-    the_vf = nullptr;
+    SwitchCalls<VfPath>::to = nullptr;
     vf_.reset();
     the_pump = nullptr;
 }

@@ -7,7 +7,19 @@
 // calls these, and each frame leaves at once.
 #pragma once
 
+#include "guest-frontend/lwip/lvif_netif.h"
+// lwIP's
+#include <lwip/tcpip.h>
+
 namespace librettos::guest {
+
+class CoreLock {
+  public:
+    CoreLock() { LOCK_TCPIP_CORE(); }
+    ~CoreLock() { UNLOCK_TCPIP_CORE(); }
+    CoreLock(CoreLock const&) = delete;
+    CoreLock& operator=(CoreLock const&) = delete;
+};
 
 class FrameLink;
 

@@ -38,14 +38,6 @@ ip4_addr_t netmask(unsigned prefix) {
     return result;
 }
 
-class CoreLock {
-  public:
-    CoreLock() { LOCK_TCPIP_CORE(); }
-    ~CoreLock() { UNLOCK_TCPIP_CORE(); }
-    CoreLock(CoreLock const&) = delete;
-    CoreLock& operator=(CoreLock const&) = delete;
-};
-
 }  // namespace
 
 void LwipStack::burst_begins() {

@@ -104,6 +104,8 @@ class FrameLink final : public SwitchedFrames {
     void disconnect_on(int error);
 
     int reserve(std::uint32_t length, std::uint8_t*& frame);
+    int reserve_on_way(std::uint32_t length, std::uint8_t*& frame);
+    void commit_to(SendBy way, std::uint32_t length);
     int reserve_in_ring(std::uint32_t length, std::uint8_t*& frame);
     int reserve_in_vf(std::uint32_t length, std::uint8_t*& frame);
     int hold(std::uint32_t length, std::uint8_t*& frame);

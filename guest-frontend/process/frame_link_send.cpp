@@ -20,12 +20,24 @@ int FrameLink::reserve(std::uint32_t length, std::uint8_t*& frame) {
         result = hold(length, frame);
     } else {
         reserved_in_ = send_by_;
-        result = send_by_ == SendBy::vf ? reserve_in_vf(length, frame) : reserve_in_ring(length, frame);
+        result = reserve_on_way(length, frame);
     }
     if (result == LVIF_EAGAIN) {
         wanted_ = length;
     }
     return result;
+}
+
+int FrameLink::reserve_on_way(std::uint32_t length, std::uint8_t*& frame) {
+    return send_by_ == SendBy::vf ? reserve_in_vf(length, frame) : reserve_in_ring(length, frame);
+}
+
+void FrameLink::commit_to(SendBy way, std::uint32_t length) {
+    if (way == SendBy::vf) {
+        vf_->commit(length);
+    } else {
+        lvif_tx_commit(device_, 0, length, nullptr);
+    }
 }
 
 int FrameLink::reserve_in_ring(std::uint32_t length, std::uint8_t*& frame) {
@@ -80,11 +92,7 @@ void FrameLink::commit(std::uint32_t length, Leaves leaves) {
     if (reserved_in_ == SendBy::nothing) {
         return;
     }
-    if (reserved_in_ == SendBy::vf) {
-        vf_->commit(length);
-    } else {
-        lvif_tx_commit(device_, 0, length, nullptr);
-    }
+    commit_to(reserved_in_, length);
     if (leaves == Leaves::at_once && bursting_.load(std::memory_order_relaxed) != std::this_thread::get_id()) {
         publish_and_wait_on();
     }
@@ -118,14 +126,10 @@ bool FrameLink::publish() {
 int FrameLink::send_one(std::vector<std::uint8_t> const& frame) {
     auto const length = static_cast<std::uint32_t>(frame.size());
     std::uint8_t* place = nullptr;
-    int const result = send_by_ == SendBy::vf ? reserve_in_vf(length, place) : reserve_in_ring(length, place);
+    int const result = reserve_on_way(length, place);
     if (result == 0) {
         std::copy(frame.begin(), frame.end(), place);
-        if (send_by_ == SendBy::vf) {
-            vf_->commit(length);
-        } else {
-            lvif_tx_commit(device_, 0, length, nullptr);
-        }
+        commit_to(send_by_, length);
     }
     return result;
 }

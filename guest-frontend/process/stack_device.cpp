@@ -12,6 +12,7 @@
 #include <stdexcept>
 
 #include "guest-frontend/process/say.hpp"
+#include "guest-frontend/process/switch_calls.hpp"
 
 namespace librettos::guest {
 
@@ -24,27 +25,12 @@ constexpr int look_at_vf_ms = 20;
 // Functions of lvif_environment get the host's context, not the link. They are called within lvif_poll() and
 // lvif_close(), so on the control thread, which serves one device.
 thread_local FrameLink* the_link = nullptr;
-thread_local SwitchOrder* the_order = nullptr;
-thread_local lvif_device* the_device = nullptr;
 
 void quiesce_link(void* /*host*/) {
     if (the_link != nullptr) {
         the_link->quiesce();
     }
 }
-
-lvif_vf_operations const vf_operations = {
-    .open =
-        [](void*, std::uint8_t const* mac, std::uint16_t vlan) {
-            VfMac address{};
-            std::copy_n(mac, address.size(), address.begin());
-            std::uint16_t const mtu = lvif_mtu(the_device);
-            return the_order->open(address, vlan, mtu != 0 ? mtu : lvif_offer(the_device)->mtu);
-        },
-    .begin = [](void*) { return the_order->begin(); },
-    .end = [](void*) { the_order->end(); },
-    .close = [](void*) { the_order->close(); },
-};
 
 }  // namespace
 
@@ -64,7 +50,7 @@ StackDevice::StackDevice(GuestOptions const& options, char const* program, Stack
         throw std::bad_alloc();
     }
     environment_.quiesce = quiesce_link;
-    environment_.vf = vf != nullptr ? &vf_operations : nullptr;
+    environment_.vf = vf != nullptr ? &SwitchCalls<SwitchOrder>::operations : nullptr;
     lvif_options wanted{};
     wanted.queues = 1;
     wanted.ring_bytes = options_.ring_bytes;
@@ -122,8 +108,8 @@ std::optional<Offer> StackDevice::wait_until_connected(std::chrono::milliseconds
 
 void StackDevice::run() {
     the_link = &*frames_;
-    the_order = order_ ? &*order_ : nullptr;
-    the_device = device_.get();
+    SwitchCalls<SwitchOrder>::to = order_ ? &*order_ : nullptr;
+    SwitchCalls<SwitchOrder>::device = device_.get();
     while (!stop_.load(std::memory_order_relaxed)) {
         if (!hypervisor_gone_) {
             follow_device();

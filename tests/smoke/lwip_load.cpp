@@ -14,8 +14,11 @@
 #include <stdexcept>
 #include <thread>
 
+#include "guest-frontend/lwip/core_lock.hpp"
+
 namespace {
 
+using librettos::guest::CoreLock;
 using Clock = std::chrono::steady_clock;
 
 constexpr auto slot = std::chrono::microseconds(500);
@@ -36,14 +39,6 @@ std::uint64_t wall_clock_ns() {
     clock_gettime(CLOCK_REALTIME, &now);
     return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(now.tv_nsec);
 }
-
-class CoreLock {
-  public:
-    CoreLock() { LOCK_TCPIP_CORE(); }
-    ~CoreLock() { UNLOCK_TCPIP_CORE(); }
-    CoreLock(CoreLock const&) = delete;
-    CoreLock& operator=(CoreLock const&) = delete;
-};
 
 }  // namespace
 
