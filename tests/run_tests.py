@@ -35,7 +35,7 @@ def cases(junit):
 
 
 def ctest(words):
-    """Run and print all but the summary: (status, summary, names of the failed, whether any test ran)."""
+    """Run and print all but the summary: (status, summary, names of the failed)."""
     with tempfile.TemporaryDirectory(prefix="run-tests-") as folder:
         junit = pathlib.Path(folder) / "junit.xml"
         held = []

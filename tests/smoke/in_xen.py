@@ -14,6 +14,7 @@ import time
 import unittest
 
 import case
+import lab as laboratory
 import xen_lab
 
 
@@ -64,12 +65,14 @@ class Outcomes(unittest.TextTestResult):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=pathlib.Path, default=case.build, help="build folder (build/release)")
-    parser.add_argument("--list", choices=("groups", "domains"), help="print the groups, or the domUs that they need, and end")
+    parser.add_argument("--list", choices=("groups", "domains", "programs"), help="print the groups, or the domUs that they need, or NAME=FOLDER of the "
+                        "programs, and end")
     parser.add_argument("--json", type=pathlib.Path, help="where the outcomes go")
     parser.add_argument("tests", nargs="*", help="default: all for Xen")
     options = parser.parse_args()
     if options.list:
-        print("\n".join(groups() if options.list == "groups" else xen_lab.DOMAINS))
+        lists = {"groups": groups, "domains": lambda: xen_lab.DOMAINS, "programs": lambda: map("=".join, laboratory.PROGRAMS.items())}
+        print("\n".join(lists[options.list]()))
         return 0
     case.build, case.make = options.build.resolve(), xen_lab.XenLab
     suite = unittest.defaultTestLoader.loadTestsFromNames(options.tests or list(groups()))

@@ -18,9 +18,10 @@ import time
 
 import case
 import hypercalls
+import nics
 from domu import DomU
 from netserver import SHARED4, VHOST_PORT, NetServer
-from pci_nic_test import BIND, NIC, PciServer
+from pci_nic_test import BIND, PciServer
 
 ROUNDS = 5
 BULK_S = 4
@@ -49,10 +50,9 @@ VETHS = """
 ip link add wire1 netns bridged type veth peer name port1
 ethtool -K port1 tx off tso off gso off gro on >/dev/null
 """
-SECOND_NIC, SECOND_PEER = "0000:02:00.0", "0000:00:11.0"
 NICS = f"""
-ip link set $(ls /sys/bus/pci/devices/{SECOND_PEER}/net) netns bridged name wire1
-ip link set $(ls /sys/bus/pci/devices/{SECOND_NIC}/net) name port1
+ip link set {nics.peer_interface(2)} netns bridged name wire1
+ip link set {nics.interface_of(nics.nic(2))} name port1
 """
 
 
@@ -223,13 +223,9 @@ class BesideNetback(Comparison, case.XenTest):
 
 
 class BesideNetbackOnNics(Comparison, case.XenTest):
-    """Each has an igb of its own, on a hub with an e1000e that is its wire."""
+    """Each has an igb of its own."""
 
-    qemu_options = tuple(option for number in (1, 2) for option in (
-        "-netdev", f"hubport,id=nic{number},hubid={number}", "-netdev", f"hubport,id=peer{number},hubid={number}",
-        "-device", f"pcie-root-port,id=root-port{number},chassis={number},slot={number}",
-        "-device", f"igb,bus=root-port{number},netdev=nic{number},mac=52:54:00:77:00:{number}0",
-        "-device", f"e1000e,netdev=peer{number},mac=52:54:00:77:00:0{number},addr=0x1{number - 1}"))
+    qemu_options = nics.igb_with_peer(1) + nics.igb_with_peer(2)
 
     @classmethod
     def make_wires(cls):

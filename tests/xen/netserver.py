@@ -9,16 +9,23 @@ from machine import Failure
 WIRE4, SHARED4 = "10.9.0.1", "10.9.0.2"
 DEDICATED4 = "10.9.0.20"
 
-MAKE_WIRE = f"""
+
+def wire(make_interface):
+    """Commands for a namespace `wire` whose interface wire0 is what these put there."""
+    return f"""
 ip netns add wire
 ip -n wire link set lo up
-ip link add wire0 netns wire type veth peer name port0
-sysctl -qw net.ipv6.conf.port0.disable_ipv6=1
+{make_interface}
 ip netns exec wire ethtool -K wire0 tx off tso off gso off gro off >/dev/null
 ip -n wire addr add {WIRE4}/24 dev wire0
 ip -n wire link set wire0 up
-ip link set port0 up
 """
+
+
+MAKE_WIRE = wire("""
+ip link add wire0 netns wire type veth peer name port0
+sysctl -qw net.ipv6.conf.port0.disable_ipv6=1
+""") + "ip link set port0 up\n"
 
 # The server's port on a bridge of the host's kernel, which hands it large frames whole.
 MAKE_VHOST_PORT = """

@@ -7,17 +7,22 @@ build/ has the layout of the build folder, so that scripts that take --build run
 import pathlib
 import shutil
 import subprocess
+import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+SMOKE_SCRIPT = ROOT / "tests/smoke/in_xen.py"
+
+
+def listed(what):
+    """Lines of in_xen.py --list: its modules have names that are taken here."""
+    return subprocess.run([sys.executable, "-B", SMOKE_SCRIPT, "--list", what], capture_output=True, text=True, check=True).stdout.split()
+
+
+SMOKE_PROGRAMS = dict(line.split("=") for line in listed("programs"))
 PROGRAMS = {
-    "librettos-netserver": "daemon/holder",
-    "librettosctl": "daemon/ctl",
-    "librettos-hypervisord": "drivers/hypervisor/local",
-    "librettos-guest": "guest-frontend/linux",
+    **SMOKE_PROGRAMS,
     "librettos-portmap-assign": "drivers/hypervisor/xen",
-    "smoke_echo": "tests/smoke",
-    "smoke_numbers": "tests/smoke",
     "hostile_domu": "tests/xen/hostile",
     "portmap_call": "tests/xen/portmap",
     "portmap_hypercall_conformance": "tests/xen/portmap",

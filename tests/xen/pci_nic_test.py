@@ -4,21 +4,14 @@
 import json
 
 import case
+import nics
 from domu import DomU
 from download import NGINX, Downloads
-from netserver import CONFIGURATION, SHARED4, WIRE4, NetServer
+from netserver import CONFIGURATION, SHARED4, NetServer, wire
 
-NIC, PEER = "0000:01:00.0", "0000:00:10.0"
+NIC = nics.nic(1)
 SYSFS = f"/sys/bus/pci/devices/{NIC}"
-MAKE_WIRE = f"""
-modprobe -a e1000e igb
-ip netns add wire
-ip -n wire link set lo up
-ip link set $(ls /sys/bus/pci/devices/{PEER}/net) netns wire name wire0
-ip netns exec wire ethtool -K wire0 tx off tso off gso off gro off >/dev/null
-ip -n wire addr add {WIRE4}/24 dev wire0
-ip -n wire link set wire0 up
-"""
+MAKE_WIRE = "modprobe -a e1000e igb\n" + wire(f"ip link set {nics.peer_interface(1)} netns wire name wire0")
 BIND = f"""
 modprobe uio_pci_generic
 echo uio_pci_generic >{SYSFS}/driver_override
@@ -51,10 +44,7 @@ class PciNic(Downloads, case.XenTest):
     """The server lives as long as the class, and one guest."""
 
     programs = ("librettos-netserver", "librettosctl", "librettos-guest")
-    qemu_options = (
-        "-netdev", "hubport,id=nic,hubid=0", "-netdev", "hubport,id=peer,hubid=0",
-        "-device", "pcie-root-port,id=root-port,chassis=1,slot=1", "-device", "igb,bus=root-port,netdev=nic,mac=52:54:00:77:00:10",
-        "-device", "e1000e,netdev=peer,mac=52:54:00:77:00:01,addr=0x10")
+    qemu_options = nics.igb_with_peer(1)
 
     @classmethod
     def setUpClass(cls):

@@ -2,20 +2,13 @@
 """The smoke tests of tests/smoke that are for Xen: the very script, in dom0, with a domU for each of its guests."""
 
 import json
-import subprocess
-import sys
 
 import case
 from domu import DomU, pvh_obstacle
-from machine import HERE, PATIENCE
+from machine import PATIENCE
+from overlay import SMOKE_PROGRAMS, listed
 
-SCRIPT = HERE.parent / "smoke/in_xen.py"
 SLOWER = 8  # than the machine that it runs on
-
-
-def listed(what):
-    """Lines of in_xen.py --list: its modules have names that are taken here."""
-    return subprocess.run([sys.executable, "-B", SCRIPT, "--list", what], capture_output=True, text=True, check=True).stdout.split()
 
 
 def with_smoke_tests(group):
@@ -29,7 +22,7 @@ def with_smoke_tests(group):
 class Smoke:
     """The domUs live as long as the class. The classes below say on which hypervisor."""
 
-    programs = ("librettos-netserver", "librettosctl", "librettos-guest", "smoke_echo", "smoke_numbers")
+    programs = tuple(SMOKE_PROGRAMS)
 
     @classmethod
     def setUpClass(cls):

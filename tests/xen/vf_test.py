@@ -4,22 +4,18 @@
 import re
 
 import case
+import nics
 from domu import DomU
 from machine import HERE, PATIENCE
-from netserver import CONFIGURATION, DEDICATED4, WIRE4, NetServer
+from netserver import CONFIGURATION, DEDICATED4, NetServer, wire
 
-PF, VFS = "0000:01:00.0", ("0000:01:10.0", "0000:01:10.2")
-MAKE_WIRE = f"""
-modprobe -a e1000e igb xen-pciback
-ip netns add wire
-ip -n wire link set lo up
-ip link set $(basename /sys/bus/pci/drivers/e1000e/*/net/*) netns wire name wire0
-ip link set $(basename /sys/bus/pci/devices/{PF}/net/*) name pf0
+VFS = ("0000:01:10.0", "0000:01:10.2")
+MAKE_WIRE = "modprobe -a e1000e igb xen-pciback\n" + wire(f"""
+ip link set {nics.peer_interface(1)} netns wire name wire0
+ip link set {nics.interface_of(nics.nic(1))} name pf0
 sysctl -qw net.ipv6.conf.pf0.disable_ipv6=1
-ip netns exec wire ethtool -K wire0 tx off tso off gso off gro off >/dev/null
 ethtool -K pf0 gro off >/dev/null
-ip -n wire addr add {WIRE4}/24 dev wire0
-ip -n wire link set wire0 up
+""") + f"""
 ip link set pf0 up
 echo {len(VFS)} >/sys/class/net/pf0/device/sriov_numvfs
 for vf in {" ".join(VFS)}; do xl pci-assignable-add $vf || exit; done
@@ -46,18 +42,12 @@ class IgbVf(case.XenTest):
 
     programs = ("librettos-netserver", "librettosctl", "librettos-guest", "smoke_echo")
     memory_mib = 2048  # with more the VFs' registers are above 4 GiB, and they stay in reset
-    qemu_options = (
-        "-device", "amd-iommu,intremap=on", "-netdev", "hubport,id=nic,hubid=0", "-netdev", "hubport,id=peer,hubid=0",
-        "-device", "pcie-root-port,id=root-port,chassis=1,slot=1", "-device", "igb,bus=root-port,netdev=nic,mac=52:54:00:77:00:10",
-        "-device", "e1000e,netdev=peer,mac=52:54:00:77:00:01")
+    qemu_options = ("-device", "amd-iommu,intremap=on", *nics.igb_with_peer(1))
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.server = VfServer(cls.machine)
-        cls.server.make_wire()
-        cls.addClassCleanup(cls.server.clean_up)
-        cls.server.start()
+        cls.server = VfServer.start_for(cls)
         cls.start_guest([f'pci = ["{VFS[0]}"]'])
 
     @classmethod
