@@ -12,11 +12,15 @@ extern "C" {
 
 struct lvif_vf; /* lvif_netif_options takes it */
 
+#pragma GCC visibility push(default)
+
 /* pci_address: as of "0000:01:10.0", copied. Nothing is done with the VF, nor with DPDK, before a switch. NULL: no
  * memory. */
 struct lvif_vf* lvif_dpdk_vf_create(char const* pci_address);
 /* When no interface uses it any more. */
 void lvif_dpdk_vf_destroy(struct lvif_vf* vf);
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }

@@ -73,6 +73,8 @@ class FrameLink final : public SwitchedFrames {
     void flush();
     // After LVIF_EAGAIN. False: the time is over, or the device is not connected any more.
     bool wait_for_room(std::chrono::milliseconds longest);
+    // Any thread.
+    bool sends_by_vf() const;
 
     // ---- the switch. Control thread.
     void use_vf() override;
@@ -138,7 +140,7 @@ class FrameLink final : public SwitchedFrames {
     std::uint32_t event_port_ = 0;
     int event_fd_ = -1;
 
-    std::mutex tx_;  // guards what follows
+    mutable std::mutex tx_;  // guards what follows
     bool tx_connected_ = false;
     bool writes_vf_ = false;
     SendBy send_by_ = SendBy::rings;

@@ -13,6 +13,11 @@ bool FrameLink::wait_for_room(std::chrono::milliseconds longest) {
     return room_.wait_for(lock, longest, [this] { return !tx_connected_ || wanted_ == 0; }) && tx_connected_;
 }
 
+bool FrameLink::sends_by_vf() const {
+    std::lock_guard const lock(tx_);
+    return send_by_ == SendBy::vf;
+}
+
 int FrameLink::reserve(std::uint32_t length, std::uint8_t*& frame) {
     int result = 0;
     if (send_by_ == SendBy::nothing || !held_.empty()) {

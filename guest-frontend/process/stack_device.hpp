@@ -44,8 +44,9 @@ class StackDevice {
     FrameLink& frames() { return *frames_; }
     StackPorts& ports() { return ports_; }
     DeviceStatistics statistics() const;
-    // False: it crashed, or there is none; frames that are sent wait in the ring as far as they fit.
-    bool server_alive() const { return server_alive_.load(std::memory_order_relaxed); }
+    // False: the server crashed, or there is none, and no VF is in its place; frames that are sent wait in the ring as
+    // far as they fit.
+    bool frames_leave() const { return server_alive_.load(std::memory_order_relaxed) || frames_->sends_by_vf(); }
 
   private:
     struct FreeDevice {

@@ -21,7 +21,11 @@ constexpr auto longest_wait = std::chrono::milliseconds(20);
 }  // namespace
 
 virtif_user::virtif_user(std::string const& device, virtif_sc* kernel_half, RumpStack::Deliver deliver)
-    : stack_(kernel_half, deliver), device_(interface_options(device), "rump kernel", stack_) {
+    : virtif_user(interface_options(device), kernel_half, deliver) {
+}
+
+virtif_user::virtif_user(GuestOptions const& options, virtif_sc* kernel_half, RumpStack::Deliver deliver)
+    : stack_(kernel_half, deliver), vf_(load_vf(options.vf)), device_(options, "rump kernel", stack_, vf_.get()) {
     say("waiting for a server");
     offer_ = *device_.wait_until_connected(StackDevice::for_ever);
     use_addresses_at_once();
@@ -52,7 +56,7 @@ void virtif_user::send(iovec const* parts, std::size_t n) {
     }
     auto const bytes = static_cast<std::uint32_t>(length);
     int result = device_.frames().send(bytes, copy);
-    if (result == LVIF_EAGAIN && device_.server_alive()) {
+    if (result == LVIF_EAGAIN && device_.frames_leave()) {
         bool room = false;
         {
             Unscheduled const unscheduled;

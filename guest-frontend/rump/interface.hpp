@@ -7,6 +7,7 @@
 #include <string>
 
 #include "guest-frontend/process/stack_device.hpp"
+#include "guest-frontend/rump/loaded_vf.hpp"
 #include "guest-frontend/rump/rump_stack.hpp"
 
 struct virtif_user {
@@ -25,7 +26,11 @@ struct virtif_user {
     void dies() { stack_.dies(); }
 
   private:
+    virtif_user(librettos::guest::GuestOptions const& options, virtif_sc* kernel_half,
+                librettos::guest::RumpStack::Deliver deliver);
+
     librettos::guest::RumpStack stack_;
+    librettos::guest::LoadedVf vf_;
     librettos::guest::StackDevice device_;
     librettos::guest::Offer offer_{};
     std::atomic<std::uint64_t> dropped_ = 0;

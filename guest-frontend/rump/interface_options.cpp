@@ -39,11 +39,13 @@ void set_option(GuestOptions& options, std::string const& part) {
         set_mode(options, value);
     } else if (name == "ring") {
         set_ring(options, value);
+    } else if (name == "vf" && !value.empty()) {
+        options.vf = value;
     } else if (name == "socket" && !value.empty()) {
         options.hypervisor_socket = value;
     } else {
         throw std::runtime_error("no such option of the interface: '" + part +
-                                 "' (name=NAME,mode=shared|dedicated,ring=BYTES,socket=PATH)");
+                                 "' (name=NAME,mode=shared|dedicated,ring=BYTES,vf=PCI-ADDRESS,socket=PATH)");
     }
 }
 
@@ -55,6 +57,7 @@ bool is_number(std::string const& text) {
 
 GuestOptions interface_options(std::string const& device) {
     GuestOptions options;
+    options.vf = "none";
     options.name = std::string(program_invocation_short_name) + "-" + std::to_string(getpid());
     if (char const* const name = std::getenv("LIBRETTOS_GUEST_NAME")) {
         options.name = name;
@@ -64,6 +67,9 @@ GuestOptions interface_options(std::string const& device) {
     }
     if (char const* const bytes = std::getenv("LIBRETTOS_RING_BYTES")) {
         set_ring(options, bytes);
+    }
+    if (char const* const vf = std::getenv("LIBRETTOS_VF")) {
+        options.vf = vf;
     }
     if (!is_number(device)) {
         std::istringstream parts(device);

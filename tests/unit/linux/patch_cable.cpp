@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "tests/unit/linux/patch_cable.hpp"
 
+#include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 namespace librettos::guest {
@@ -146,7 +149,7 @@ void PatchCable::attend(unsigned guest) {
     } else if (plug.state == LVIF_STATE_CLOSED && theirs == std::to_string(LVIF_STATE_INITIALISING)) {
         offer(guest);
     } else if (plug.connected()) {
-        greet(plug);
+        exchange_messages(guest);
     }
 }
 
@@ -188,21 +191,48 @@ void PatchCable::take_rings(unsigned guest, bool again) {
 }
 
 // Answers each HELLO with the state of the link.
-void PatchCable::greet(Plug& plug) {
+void PatchCable::exchange_messages(unsigned guest) {
+    Plug& plug = *plugs_[guest];
     std::uint32_t const head = __atomic_load_n(&plug.to_server->head, __ATOMIC_ACQUIRE);
     for (std::uint32_t tail = plug.to_server->tail; tail != head; ++tail) {
-        lvif_message const hello = plug.to_server->slots[tail % LVIF_CONTROL_SLOTS];
-        if (hello.type == LVIF_MSG_HELLO) {
+        lvif_message const message = plug.to_server->slots[tail % LVIF_CONTROL_SLOTS];
+        if (message.type == LVIF_MSG_HELLO) {
             lvif_message link{};
             link.type = LVIF_MSG_LINK;
             link.u.link.up = 1;
-            std::uint32_t const place = plug.to_guest->head;
-            plug.to_guest->slots[place % LVIF_CONTROL_SLOTS] = link;
-            __atomic_store_n(&plug.to_guest->head, place + 1, __ATOMIC_SEQ_CST);
-            lvif_hv_event_notify(hypervisor_, plug.control_event);
+            send(plug, link);
+        } else if (message.type == LVIF_MSG_REPLY) {
+            std::lock_guard const lock(mutex_);
+            answer_[guest] = message.status;
+            answered_.notify_all();
         }
         __atomic_store_n(&plug.to_server->tail, tail + 1, __ATOMIC_RELEASE);
     }
+    std::lock_guard const lock(mutex_);
+    if (auto const message = std::exchange(to_say_[guest], std::nullopt)) {
+        send(plug, *message);
+    }
+}
+
+void PatchCable::send(Plug& plug, lvif_message const& message) {
+    std::uint32_t const place = plug.to_guest->head;
+    plug.to_guest->slots[place % LVIF_CONTROL_SLOTS] = message;
+    __atomic_store_n(&plug.to_guest->head, place + 1, __ATOMIC_SEQ_CST);
+    lvif_hv_event_notify(hypervisor_, plug.control_event);
+}
+
+int PatchCable::say(unsigned guest, lvif_message_type message) {
+    lvif_message request{};
+    request.type = static_cast<std::uint16_t>(message);
+    request.flags = LVIF_MSG_WANTS_REPLY;
+    std::array<std::uint8_t, 6> const mac{2, 0, 0, 0, 0, static_cast<std::uint8_t>(0x10 + guest)};
+    std::copy(mac.begin(), mac.end(), request.u.vf.mac);
+    std::unique_lock lock(mutex_);
+    answer_[guest].reset();
+    to_say_[guest] = request;
+    return answered_.wait_for(lock, std::chrono::seconds(60), [&] { return answer_[guest].has_value(); })
+               ? *answer_[guest]
+               : -ETIME;
 }
 
 bool PatchCable::pass_frames(Plug& from, Plug& to) {

@@ -4,8 +4,11 @@
 
 #include <array>
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -26,6 +29,9 @@ class PatchCable {
     // Detaches guest n, and takes it again when it has come back.
     void detach(unsigned guest) { detach_[guest].store(true); }
     unsigned connections(unsigned guest) const { return connections_[guest].load(); }
+    // Says one of the switch's messages (librettos/vf_switch.h) to guest n, which has been greeted. Its reply: 0, or a
+    // negative errno; -ETIME: none came.
+    int say(unsigned guest, lvif_message_type message);
     // Frames with GSO_TCP4 that went through.
     unsigned large_frames() const { return large_frames_.load(); }
 
@@ -37,7 +43,8 @@ class PatchCable {
     void attend(unsigned guest);
     void offer(unsigned guest);
     void take_rings(unsigned guest, bool again);
-    void greet(Plug& plug);
+    void exchange_messages(unsigned guest);
+    void send(Plug& plug, lvif_message const& message);
     bool pass_frames(Plug& from, Plug& to);
 
     std::string read(std::string const& path) const;
@@ -49,6 +56,10 @@ class PatchCable {
     std::array<std::atomic<bool>, 2> detach_{};
     std::array<std::atomic<unsigned>, 2> connections_{};
     std::atomic<unsigned> large_frames_ = 0;
+    std::mutex mutex_;  // guards what follows
+    std::condition_variable answered_;
+    std::array<std::optional<lvif_message>, 2> to_say_;
+    std::array<std::optional<int>, 2> answer_;
     std::atomic<bool> stop_ = false;
     std::thread thread_;
 };
