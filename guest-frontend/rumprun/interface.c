@@ -59,6 +59,7 @@ static bool deliver_burst(struct virtif_user *interface)
 		}
 		rumpuser__hyp.hyp_unschedule();
 		lvif_rx_publish(interface->device, 0);
+		lvif_tx_publish(interface->device, 0);
 		interface->in_burst = false;
 	}
 	if (result < 0) {
@@ -84,7 +85,9 @@ static void receive(void *context)
 		}
 		if (interface->receiving && !again)
 			again = !lvif_rx_sleep(interface->device, 0);
-		if (!again)
+		if (again)
+			bmk_sched_yield(); /* else who reads what was received would never run */
+		else
 			lvif_sleeper_sleep(&interface->receiver, lvif_minios_now_us() + NOT_LATER_US);
 	}
 	rumpuser__hyp.hyp_schedule();
@@ -263,7 +266,9 @@ void VIFHYPER_SEND(struct virtif_user *interface, struct iovec *parts, size_t n)
 		frame += parts[i].iov_len;
 	}
 	lvif_tx_commit(interface->device, 0, length, NULL);
-	lvif_tx_publish(interface->device, 0);
+	/* Acknowledgements of a burst leave with its end: one notification. */
+	if (!interface->in_burst || bmk_current != interface->receive_thread)
+		lvif_tx_publish(interface->device, 0);
 }
 
 void VIFHYPER_DYING(struct virtif_user *interface)

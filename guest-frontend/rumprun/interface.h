@@ -7,7 +7,8 @@
  * Two threads. The control thread follows the device's state machine (lvif_poll) and may block in xenbus; the receive thread moves
  * bursts of frames from the ring into the kernel, and sleeps on the queue pair's event. The kernel's own threads send: a copy into the
  * ring, which never blocks and needs no lock, because threads are cooperative and one frame is written between two places where a
- * thread may block. A full ring drops the frame, and counts it: socket locks are held there.
+ * thread may block. A full ring drops the frame, and counts it: socket locks are held there. What the kernel sends while the receive
+ * thread delivers a burst, acknowledgements mostly, is published at its end.
  *
  * A frame is delivered where it lies in the ring. The kernel copies it, and may let other threads run meanwhile, also the
  * control thread: `quiesce` waits until a burst has ended.

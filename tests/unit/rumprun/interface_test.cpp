@@ -138,6 +138,31 @@ TEST_F(RumprunInterface, IsDetachedWithAFrameInTheKernelsHands) {
     EXPECT_EQ(os.frames.back(), frame(99));
 }
 
+// One notification for what the kernel answers to a burst, not one for each.
+TEST_F(RumprunInterface, AnswersToABurstLeaveTogether) {
+    constexpr unsigned burst = 20;
+    ASSERT_EQ(create(), 0);
+    os.run_for(10);
+    unsigned answers = 0;
+    std::uint64_t notifications = 0;
+    os.while_delivering = [&] {
+        if (answers == burst) {
+            return;
+        }
+        os.server.tx_header()->consumer_sleeps = 1;
+        std::uint64_t const before = os.world.notifications;
+        send(frame(100 + answers++));
+        notifications += os.world.notifications - before;
+    };
+    for (unsigned i = 0; i < burst; ++i) {
+        send(frame(i));
+    }
+    ASSERT_TRUE(wait_for_frames(2 * burst));
+    EXPECT_EQ(answers, burst);
+    EXPECT_LE(notifications, burst / 4);
+    EXPECT_EQ(os.frames.back(), frame(100 + burst - 1));
+}
+
 TEST_F(RumprunInterface, SurvivesLostEvents) {
     ASSERT_EQ(create(), 0);
     os.run_for(10);

@@ -63,6 +63,13 @@ struct MiniOs::Calls {
         bmk_current->prepared = false;
         return bmk_current->timed_out ? 60 : 0;
     }
+    static void sched_yield() {
+        os().check_thread("bmk_sched_yield");
+        if (bmk_current->scheduled) {
+            os().violation("thread " + bmk_current->name + " yielded inside the rump kernel");
+        }
+        os().yield();
+    }
     static void wake(bmk_thread* thread) {
         if (thread->inside_kernel) {
             os().violation("a thread was woken that sleeps in the rump kernel");
@@ -363,6 +370,9 @@ void bmk_sched_join(bmk_thread* thread) {
 }
 void bmk_sched_blockprepare_timeout(bmk_time_t deadline) {
     Calls::prepare(deadline);
+}
+void bmk_sched_yield() {
+    Calls::sched_yield();
 }
 int bmk_sched_block() {
     return Calls::block();

@@ -75,6 +75,7 @@ struct bmk_thread* bmk_sched_create(char const* name, void* cookie, int joinable
 void bmk_sched_join(struct bmk_thread* thread);
 void bmk_sched_blockprepare_timeout(bmk_time_t deadline);
 int bmk_sched_block(void);
+void bmk_sched_yield(void);
 void bmk_sched_wake(struct bmk_thread* thread);
 
 /* bmk-rumpuser */
