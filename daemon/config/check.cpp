@@ -274,10 +274,6 @@ void check_direct(Config const& config, SourceMap const& source) {
         source.fail("direct.vfs", "names " + std::to_string(direct.vfs.size()) + " VFs; write 1 to " +
                                       std::to_string(most_vfs) + ", for example " + example);
     }
-    if (config.network.vlan != 0) {
-        source.fail("direct.steering",
-                    "\"" + direct.steering + "\" has no VLANs for VFs; remove network.vlan or write \"none\"");
-    }
 }
 
 void check_buffers(Config const& config, SourceMap const& source) {

@@ -29,17 +29,21 @@ Config read_config(Options const& options) {
     return load_config(options.config_path);
 }
 
-std::unique_ptr<Steering> make_steering(Config::Direct const& direct, PortDescription const& port) {
+std::unique_ptr<Steering> make_steering(Config const& config, Port const& port) {
+    auto const& direct = config.direct;
     if (direct.steering == "none") {
         return nullptr;
     }
     if (direct.steering == "ixgbe") {
-        return std::make_unique<IxgbeSteering>(IxgbeOptions{port.port_id, port.device, direct.vfs, direct.rate_mbps});
+        return std::make_unique<IxgbeSteering>(IxgbeOptions{port.description().port_id, port.description().device,
+                                                            direct.vfs, direct.rate_mbps, config.network.vlan,
+                                                            port.ixgbe_registers()});
     }
     if (direct.steering == "kernel") {
         return std::make_unique<KernelPfSteering>(KernelPfOptions{.pf = direct.pf, .vfs = direct.vfs});
     }
-    return std::make_unique<BridgeSteering>(BridgeOptions{direct.bridge, direct.server_port, direct.vfs});
+    return std::make_unique<BridgeSteering>(
+        BridgeOptions{direct.bridge, direct.server_port, direct.vfs, config.network.vlan});
 }
 
 int hold(Options const& options, Config const& config) {
@@ -47,9 +51,7 @@ int hold(Options const& options, Config const& config) {
     Holder::block_signals();
     Eal const eal(config.port, config.data.threads, open_machine_addresses);
     Port port(config.port, config.data.threads, eal);
-    return Holder({options.config_path, options.log_level}, config, port,
-                  make_steering(config.direct, port.description()))
-        .run();
+    return Holder({options.config_path, options.log_level}, config, port, make_steering(config, port)).run();
 }
 
 }  // namespace

@@ -178,7 +178,7 @@ void SteeringThread::operate(HolderMessage const& request) {
             steering_->steer_to_port(request.mac);
             return;
         case VfOperation::take:
-            steering_->take(request.vf);
+            steering_->take(request.vf, request.mac);
             return;
         case VfOperation::none:
             break;

@@ -16,12 +16,16 @@ namespace {
 
 constexpr std::uint32_t STATUS = 0x8, LINKS = 0x42A4, RAL0 = 0xA200, RAH0 = 0xA204;
 constexpr std::uint32_t LINKS_UP = 1u << 30;
-constexpr std::uint32_t RXDCTL_ENABLE = 1u << 25;
+constexpr std::uint32_t DCTL_ENABLE = 1u << 25;
 constexpr std::uint32_t all_ones = std::numeric_limits<std::uint32_t>::max();
 
 // 8.2.3.8.6: two blocks of 64 queues each.
 constexpr std::uint32_t RXDCTL(unsigned queue) {
     return queue < 64 ? 0x1028 + 0x40 * queue : 0xD028 + 0x40 * (queue - 64);
+}
+// 8.2.3.9.10
+constexpr std::uint32_t TXDCTL(unsigned queue) {
+    return 0x6028 + 0x40 * queue;
 }
 // 8.3, counters of VFs; the PF finds VF n's in places of its own.
 constexpr std::uint32_t PVFGPRC(unsigned vf) {
@@ -106,12 +110,21 @@ bool IxgbeRegisters::link_is_up() const {
     return (read(LINKS) & LINKS_UP) != 0;
 }
 
-bool IxgbeRegisters::receives(std::uint16_t vf, unsigned queues_per_vf) const {
+bool IxgbeRegisters::is_enabled(std::uint32_t (*control)(unsigned queue), std::uint16_t vf,
+                                unsigned queues_per_vf) const {
     for (unsigned queue = vf * queues_per_vf; queue < (vf + 1u) * queues_per_vf; ++queue) {
-        if ((read(RXDCTL(queue)) & RXDCTL_ENABLE) != 0)
+        if ((read(control(queue)) & DCTL_ENABLE) != 0)
             return true;
     }
     return false;
+}
+
+bool IxgbeRegisters::receives(std::uint16_t vf, unsigned queues_per_vf) const {
+    return is_enabled(RXDCTL, vf, queues_per_vf);
+}
+
+bool IxgbeRegisters::sends(std::uint16_t vf, unsigned queues_per_vf) const {
+    return is_enabled(TXDCTL, vf, queues_per_vf);
 }
 
 }  // namespace librettos

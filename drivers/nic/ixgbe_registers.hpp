@@ -27,6 +27,8 @@ class IxgbeRegisters {
     VfTraffic traffic(std::uint16_t vf) const;
     // One of the VF's receive queues is enabled: its user has brought it up, and it was not reset since.
     bool receives(std::uint16_t vf, unsigned queues_per_vf) const;
+    // One of its send queues is.
+    bool sends(std::uint16_t vf, unsigned queues_per_vf) const;
     // Of a NIC that answers.
     bool link_is_up() const;
 
@@ -34,6 +36,7 @@ class IxgbeRegisters {
     explicit IxgbeRegisters(std::uintptr_t base) : base_(base) {}
     std::uint32_t read(std::uint32_t offset) const;
     std::uint64_t read_36_bits(std::uint32_t low, std::uint32_t high) const;
+    bool is_enabled(std::uint32_t (*control)(unsigned queue), std::uint16_t vf, unsigned queues_per_vf) const;
     bool has_mac(VfMac const& mac) const;
 
     std::uintptr_t base_;

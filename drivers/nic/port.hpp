@@ -43,6 +43,8 @@ class Port {
     int add_mac(std::array<std::uint8_t, 6> const& mac);
     int remove_mac(std::array<std::uint8_t, 6> const& mac);
     bool promiscuous() const;
+    // Of an 82599's PF, where they are seen.
+    std::optional<IxgbeRegisters> const& ixgbe_registers() const { return registers_; }
     // See Eal::memory_fault.
     std::string memory_fault(bool all) const { return eal_.memory_fault(all); }
 
@@ -63,7 +65,7 @@ class Port {
     std::uint32_t own_pool_ = 0;  // of the NIC's, beside those of its VFs
     std::string interface_;       // of the kernel, behind a software port; empty: none
     int link_changed_fd_ = -1;
-    std::optional<IxgbeRegisters> registers_;  // of an 82599
+    std::optional<IxgbeRegisters> registers_;
 };
 
 }  // namespace librettos

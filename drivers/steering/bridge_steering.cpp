@@ -33,6 +33,7 @@ BridgeSteering::BridgeSteering(BridgeOptions options) : options_(std::move(optio
                             ENODEV);
     bridge_ = bridge->index;
     server_port_ = port->index;
+    require_filter(options_.vlan);
     for (std::uint16_t vf = 0; vf < options_.vfs.size(); ++vf) {
         if (!netlink_.find(bridge_end(vf)))
             make(vf);
@@ -60,6 +61,18 @@ void BridgeSteering::make(std::uint16_t vf) {
     netlink_.set_up(port.index, true);
 }
 
+void BridgeSteering::require_filter(std::uint16_t vlan) {
+    if (vlan == 0 || netlink_.bridge_vlans(bridge_).filtered)
+        return;
+    auto const number = std::to_string(vlan);
+    throw SteeringError(
+        "the bridge " + options_.bridge + " does not filter VLANs, so that a VF could leave VLAN " + number +
+            "; make it do so with: ip link set " + options_.bridge +
+            " type bridge vlan_filtering 1, and for the server's port and the wire's: bridge vlan add vid " + number +
+            " dev " + options_.server_port,
+        ENOTSUP);
+}
+
 std::vector<VfState> BridgeSteering::vfs() {
     changes_.take();
     std::vector<VfState> states;
@@ -74,9 +87,11 @@ std::vector<VfState> BridgeSteering::vfs() {
 }
 
 void BridgeSteering::give(std::uint16_t vf, VfSettings const& settings) {
-    if (settings.vlan != 0)
-        throw SteeringError("a bridge's VFs have no VLAN of their own", ENOTSUP);
-    (void)require_port(vf);
+    auto const port = require_port(vf);
+    require_filter(settings.vlan);
+    auto const vlans = netlink_.bridge_vlans(bridge_);
+    if (auto const vlan = settings.vlan != 0 ? settings.vlan : vlans.default_vlan; vlans.filtered && vlan != 0)
+        netlink_.set_port_vlan(port.index, vlan);
     // A guest that has taken its end into its namespace keeps the address that it was given with it.
     if (auto const end = netlink_.find(guest_end(vf)); end && end->mac != settings.mac)
         netlink_.set_mac(end->index, settings.mac);
@@ -97,8 +112,10 @@ void BridgeSteering::steer_to_port(VfMac const& mac) {
     netlink_.add_forwarding(server_port_, mac);
 }
 
-void BridgeSteering::take(std::uint16_t vf) {
+// The bridge learns again where the guest is, as of all that have no VF.
+void BridgeSteering::take(std::uint16_t vf, VfMac const& mac) {
     require_vf(vf, options_.vfs.size());
+    netlink_.remove_forwarding(server_port_, mac);
     auto const port = netlink_.find(bridge_end(vf));
     auto const end = netlink_.find(guest_end(vf));
     if (port && end && end->peer == port->index) {

@@ -65,7 +65,7 @@ KernelPfSteering::KernelPfSteering(KernelPfOptions options) : options_(std::move
         numbers_.push_back(*number);
     }
     for (auto const number : numbers_) {
-        auto const mac = netlink_.vf_mac(options_.pf, number);
+        auto const mac = netlink_.vf(options_.pf, number).mac;
         set_address(number, mac == no_address ? nobodys(number) : mac);
     }
     addresses_ = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
@@ -96,7 +96,7 @@ bool KernelPfSteering::is_there(std::uint16_t number) const {
 }
 
 void KernelPfSteering::set_address(std::uint16_t number, VfMac const& mac) {
-    netlink_.set_vf(require_pf().index, number, mac);
+    netlink_.set_vf_mac(require_pf().index, number, mac);
 }
 
 // Repeated by a caller who does not know: the kernel counts memberships, one is enough.
@@ -123,19 +123,30 @@ std::vector<VfState> KernelPfSteering::vfs() {
     changes_.take();
     auto const pf = netlink_.find(options_.pf);
     std::vector<VfState> states;
-    for (std::size_t vf = 0; vf < numbers_.size(); ++vf)
-        states.push_back({options_.vfs[vf], pf && is_there(numbers_[vf]), pf && pf->operational});
+    for (std::size_t vf = 0; vf < numbers_.size(); ++vf) {
+        VfState state{options_.vfs[vf], pf && is_there(numbers_[vf]), pf && pf->operational};
+        if (state.present) {
+            state.traffic = netlink_.vf(options_.pf, numbers_[vf]).traffic;
+            counted_ = counted_ || state.traffic != VfTraffic{};
+        }
+        states.push_back(std::move(state));
+    }
+    if (!counted_) {
+        for (auto& state : states)
+            state.traffic.reset();
+    }
     return states;
 }
 
 // Where frames go does not change: a guest that goes on where an earlier server had it is steered to its VF already.
 void KernelPfSteering::give(std::uint16_t vf, VfSettings const& settings) {
     std::uint16_t const number = number_of(vf);
-    if (settings.vlan != 0)
-        throw SteeringError("VFs of a PF that the kernel drives have no VLAN here", ENOTSUP);
     if (!is_there(number))
         throw SteeringError(options_.vfs[vf] + " is gone", ENODEV);
-    if (netlink_.vf_mac(options_.pf, number) == settings.mac)
+    auto const now = netlink_.vf(options_.pf, number);
+    if (now.vlan != settings.vlan)
+        netlink_.set_vf_vlan(require_pf().index, number, settings.vlan);
+    if (now.mac == settings.mac)
         return;
     let_port_have(settings.mac);
     set_address(number, nobodys(number));
@@ -149,13 +160,13 @@ void KernelPfSteering::steer_to_vf(std::uint16_t vf, VfMac const& mac) {
 
 void KernelPfSteering::steer_to_port(VfMac const& mac) {
     for (auto const number : numbers_) {
-        if (is_there(number) && netlink_.vf_mac(options_.pf, number) == mac)
+        if (is_there(number) && netlink_.vf(options_.pf, number).mac == mac)
             set_address(number, nobodys(number));
     }
     let_port_have(mac);
 }
 
-void KernelPfSteering::take(std::uint16_t vf) {
+void KernelPfSteering::take(std::uint16_t vf, VfMac const&) {
     std::uint16_t const number = number_of(vf);
     if (is_there(number))
         set_address(number, nobodys(number));

@@ -35,14 +35,14 @@ class KernelPfSteering final : public Steering {
     KernelPfSteering(KernelPfSteering const&) = delete;
     KernelPfSteering& operator=(KernelPfSteering const&) = delete;
 
-    // A VF's link is the PF's: that its user has brought it up the PF's driver does not tell. Nor does it count what
-    // goes through VFs (igb; where a driver does not, the kernel says 0).
+    // A VF's link is the PF's: that its user has brought it up the PF's driver does not tell. Where a driver does not
+    // count what goes through VFs (igb) the kernel says 0; so VFs have counters once one of them is not 0.
     std::vector<VfState> vfs() override;
     int changes_fd() const override { return changes_.fd(); }
     void give(std::uint16_t vf, VfSettings const& settings) override;
     void steer_to_vf(std::uint16_t vf, VfMac const& mac) override;
     void steer_to_port(VfMac const& mac) override;
-    void take(std::uint16_t vf) override;
+    void take(std::uint16_t vf, VfMac const& mac) override;
 
   private:
     std::uint16_t number_of(std::uint16_t vf) const;
@@ -56,6 +56,7 @@ class KernelPfSteering final : public Steering {
     RouteNetlink netlink_;
     LinkChanges changes_;
     std::vector<std::uint16_t> numbers_;  // of options_.vfs, as the PF's driver counts
+    bool counted_ = false;                // by the PF's driver
     int addresses_ = -1;                  // socket whose memberships are the PF's addresses
     std::deque<VfMac> ports_;             // which, the oldest first
 };

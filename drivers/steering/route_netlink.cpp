@@ -36,6 +36,7 @@ using Address = std::unique_ptr<nl_addr, Put<nl_addr, nl_addr_put>>;
 using Neighbour = std::unique_ptr<rtnl_neigh, Put<rtnl_neigh, rtnl_neigh_put>>;
 using Vf = std::unique_ptr<rtnl_link_vf, Put<rtnl_link_vf, rtnl_link_vf_put>>;
 using Message = std::unique_ptr<nl_msg, Put<nl_msg, nlmsg_free>>;
+using Callbacks = std::unique_ptr<nl_cb, Put<nl_cb, nl_cb_put>>;
 
 int errno_of(int result) {
     switch (-result) {
@@ -205,38 +206,148 @@ void RouteNetlink::remove_forwarding(int port, VfMac const& mac) {
         require(result, "no longer steering a MAC to " + interface(port));
 }
 
-VfMac RouteNetlink::vf_mac(std::string const& pf, std::uint16_t vf) {
+namespace {
+
+int take_bridge_vlans(nl_msg* message, void* to) {
+    auto& vlans = *static_cast<BridgeVlans*>(to);
+    auto* const about = nlmsg_find_attr(nlmsg_hdr(message), sizeof(ifinfomsg), IFLA_LINKINFO);
+    auto* const of_bridge = about != nullptr
+                                ? nla_find(static_cast<nlattr const*>(nla_data(about)), nla_len(about), IFLA_INFO_DATA)
+                                : nullptr;
+    auto const find = [&](int attribute) {
+        return of_bridge != nullptr
+                   ? nla_find(static_cast<nlattr const*>(nla_data(of_bridge)), nla_len(of_bridge), attribute)
+                   : nullptr;
+    };
+    if (auto* const filtered = find(IFLA_BR_VLAN_FILTERING); filtered != nullptr)
+        vlans.filtered = nla_get_u8(filtered) != 0;
+    if (auto* const vlan = find(IFLA_BR_VLAN_DEFAULT_PVID); vlan != nullptr)
+        vlans.default_vlan = nla_get_u16(vlan);
+    return NL_OK;
+}
+
+// From the first VLAN to the last.
+Message port_vlans_message(int type, int port, bridge_vlan_info first, std::uint16_t last) {
+    auto message = owned<Message>(nlmsg_alloc_simple(type, 0));
+    ifinfomsg info{};
+    info.ifi_family = AF_BRIDGE;
+    info.ifi_index = port;
+    bool fits = nlmsg_append(message.get(), &info, sizeof info, NLMSG_ALIGNTO) == 0;
+    nlattr* const list = nla_nest_start(message.get(), IFLA_AF_SPEC);
+    bridge_vlan_info end = first;
+    end.vid = last;
+    if (first.vid != last) {
+        first.flags |= BRIDGE_VLAN_INFO_RANGE_BEGIN;
+        end.flags |= BRIDGE_VLAN_INFO_RANGE_END;
+        fits = fits && nla_put(message.get(), IFLA_BRIDGE_VLAN_INFO, sizeof first, &first) == 0;
+    }
+    fits = fits && list != nullptr && nla_put(message.get(), IFLA_BRIDGE_VLAN_INFO, sizeof end, &end) == 0;
+    if (!fits)
+        throw std::bad_alloc();
+    nla_nest_end(message.get(), list);
+    return message;
+}
+
+}  // namespace
+
+BridgeVlans RouteNetlink::bridge_vlans(int bridge) {
+    auto message = owned<Message>(nlmsg_alloc_simple(RTM_GETLINK, 0));
+    ifinfomsg info{};
+    info.ifi_index = bridge;
+    if (nlmsg_append(message.get(), &info, sizeof info, NLMSG_ALIGNTO) != 0)
+        throw std::bad_alloc();
+    auto const tried = "asking for the VLANs of " + interface(bridge);
+    require(nl_send_auto(netlink_, message.get()), tried);
+    BridgeVlans vlans;
+    auto const answers = owned<Callbacks>(nl_cb_alloc(NL_CB_DEFAULT));
+    nl_cb_set(answers.get(), NL_CB_VALID, NL_CB_CUSTOM, take_bridge_vlans, &vlans);
+    require(nl_recvmsgs(netlink_, answers.get()), tried);
+    require(nl_wait_for_ack(netlink_), tried);
+    return vlans;
+}
+
+void RouteNetlink::set_port_vlan(int port, std::uint16_t vlan) {
+    constexpr std::uint16_t last = 4094;
+    auto const tried = "putting " + interface(port) + " into VLAN " + std::to_string(vlan) + " of its bridge";
+    require(nl_send_sync(netlink_, port_vlans_message(RTM_SETLINK, port,
+                                                      {BRIDGE_VLAN_INFO_PVID | BRIDGE_VLAN_INFO_UNTAGGED, vlan}, vlan)
+                                       .release()),
+            tried);
+    if (vlan > 1)
+        require(
+            nl_send_sync(netlink_,
+                         port_vlans_message(RTM_DELLINK, port, {0, 1}, static_cast<std::uint16_t>(vlan - 1)).release()),
+            tried);
+    if (vlan < last)
+        require(nl_send_sync(
+                    netlink_,
+                    port_vlans_message(RTM_DELLINK, port, {0, static_cast<std::uint16_t>(vlan + 1)}, last).release()),
+                tried);
+}
+
+VfFacts facts_of_vf(rtnl_link* pf, std::string const& name, std::uint16_t vf) {
+    // Without the list libnl would follow a null pointer.
+    Vf const described(rtnl_link_has_vf_list(pf) != 0 ? rtnl_link_vf_get(pf, vf) : nullptr);
+    nl_addr* address = nullptr;
+    VfFacts facts;
+    if (!described || rtnl_link_vf_get_addr(described.get(), &address) < 0 ||
+        nl_addr_get_len(address) < facts.mac.size())
+        throw SteeringError(name + " has no VF " + std::to_string(vf), ENODEV);
+    std::copy_n(static_cast<std::uint8_t const*>(nl_addr_get_binary_addr(address)), facts.mac.size(),
+                facts.mac.begin());
+    if (nl_vf_vlans_t* vlans = nullptr; rtnl_link_vf_get_vlans(described.get(), &vlans) == 0) {
+        if (vlans->size > 0)
+            facts.vlan = static_cast<std::uint16_t>(vlans->vlans[0].vf_vlan);
+        rtnl_link_vf_vlan_put(vlans);
+    }
+    auto const count = [&](rtnl_link_vf_stats_t which, std::uint64_t& value) {
+        if (rtnl_link_vf_get_stat(described.get(), which, &value) < 0)
+            value = 0;
+    };
+    count(RTNL_LINK_VF_STATS_RX_PACKETS, facts.traffic.received_frames);
+    count(RTNL_LINK_VF_STATS_RX_BYTES, facts.traffic.received_bytes);
+    count(RTNL_LINK_VF_STATS_TX_PACKETS, facts.traffic.sent_frames);
+    count(RTNL_LINK_VF_STATS_TX_BYTES, facts.traffic.sent_bytes);
+    return facts;
+}
+
+VfFacts RouteNetlink::vf(std::string const& pf, std::uint16_t vf) {
     rtnl_link* found = nullptr;
     require(rtnl_link_get_kernel(netlink_, 0, pf.c_str(), &found), "looking at interface " + pf);
     Link const link(found);
-    // Without the list libnl would follow a null pointer.
-    Vf const described(rtnl_link_has_vf_list(link.get()) != 0 ? rtnl_link_vf_get(link.get(), vf) : nullptr);
-    nl_addr* address = nullptr;
-    VfMac mac{};
-    if (!described || rtnl_link_vf_get_addr(described.get(), &address) < 0 || nl_addr_get_len(address) < mac.size())
-        throw SteeringError(pf + " has no VF " + std::to_string(vf), ENODEV);
-    std::copy_n(static_cast<std::uint8_t const*>(nl_addr_get_binary_addr(address)), mac.size(), mac.begin());
-    return mac;
+    return facts_of_vf(link.get(), pf, vf);
 }
 
-void RouteNetlink::set_vf(int pf, std::uint16_t vf, VfMac const& mac) {
+void RouteNetlink::set_vf_mac(int pf, std::uint16_t vf, VfMac const& mac) {
     ifla_vf_mac address{};
     address.vf = vf;
     std::copy(mac.begin(), mac.end(), std::begin(address.mac));
     ifla_vf_spoofchk const check{.vf = vf, .setting = 1};
+    change_vf(pf, "setting the address of VF " + std::to_string(vf),
+              {{IFLA_VF_MAC, &address, sizeof address}, {IFLA_VF_SPOOFCHK, &check, sizeof check}});
+}
+
+void RouteNetlink::set_vf_vlan(int pf, std::uint16_t vf, std::uint16_t vlan) {
+    ifla_vf_vlan const tag{.vf = vf, .vlan = vlan, .qos = 0};
+    change_vf(pf, "putting VF " + std::to_string(vf) + " into VLAN " + std::to_string(vlan),
+              {{IFLA_VF_VLAN, &tag, sizeof tag}});
+}
+
+void RouteNetlink::change_vf(int pf, std::string const& tried, std::initializer_list<VfSetting> settings) {
     auto message = owned<Message>(nlmsg_alloc_simple(RTM_SETLINK, 0));
     ifinfomsg info{};
     info.ifi_index = pf;
     bool fits = nlmsg_append(message.get(), &info, sizeof info, NLMSG_ALIGNTO) == 0;
     nlattr* const all = nla_nest_start(message.get(), IFLA_VFINFO_LIST);
     nlattr* const one = all != nullptr ? nla_nest_start(message.get(), IFLA_VF_INFO) : nullptr;
-    fits = fits && one != nullptr && nla_put(message.get(), IFLA_VF_MAC, sizeof address, &address) == 0 &&
-           nla_put(message.get(), IFLA_VF_SPOOFCHK, sizeof check, &check) == 0;
+    fits = fits && one != nullptr;
+    for (auto const& setting : settings)
+        fits = fits && nla_put(message.get(), setting.attribute, setting.bytes, setting.value) == 0;
     if (!fits)
         throw std::bad_alloc();
     nla_nest_end(message.get(), one);
     nla_nest_end(message.get(), all);
-    require(nl_send_sync(netlink_, message.release()), "setting the address of VF " + std::to_string(vf));
+    require(nl_send_sync(netlink_, message.release()), tried);
 }
 
 LinkChanges::LinkChanges() : netlink_(open_route_socket()) {

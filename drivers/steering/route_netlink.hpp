@@ -2,12 +2,14 @@
 // What steering needs of rtnetlink, through libnl. Errors are SteeringErrors that say what was tried.
 #pragma once
 
+#include <initializer_list>
 #include <optional>
 #include <string>
 
 #include "drivers/steering/steering.hpp"
 
 struct nl_sock;
+struct rtnl_link;
 
 namespace librettos {
 
@@ -21,6 +23,21 @@ struct LinkFacts {
     VfMac mac{};
     std::uint64_t received_frames = 0, received_bytes = 0, sent_frames = 0, sent_bytes = 0;
 };
+
+struct BridgeVlans {
+    bool filtered = false;           // else its ports forward every tag
+    std::uint16_t default_vlan = 0;  // of a new port, untagged there; 0: none
+};
+
+// Of a NIC's VF, as its PF's driver says.
+struct VfFacts {
+    VfMac mac{};
+    std::uint16_t vlan = 0;
+    VfTraffic traffic;  // all 0 where the driver does not count
+};
+
+// `pf` as the kernel describes it, with its VFs. ENODEV: it has none of that number.
+VfFacts facts_of_vf(rtnl_link* pf, std::string const& name, std::uint16_t vf);
 
 class RouteNetlink {
   public:
@@ -38,15 +55,28 @@ class RouteNetlink {
     // Of a bridge's port: nothing is learned from what it sends, frames for unknown addresses do not go there, and only
     // frames from addresses that are steered to it are taken from it (Linux 5.16).
     void lock_bridge_port(int index);
-    // Frames for this address go to that port of the bridge, for good, whatever port frames from it come to.
+    BridgeVlans bridge_vlans(int bridge);
+    // A bridge's port is in this VLAN alone, untagged.
+    void set_port_vlan(int port, std::uint16_t vlan);
+    // Frames for this address go to that port of the bridge, in the VLANs that the port is in, for good, whatever port
+    // frames from it come to.
     void add_forwarding(int port, VfMac const& mac);
     void remove_forwarding(int port, VfMac const& mac);  // no error when there is none
     // Of a NIC's VFs, as their PF's driver counts them. ENODEV: it has none of that number.
-    VfMac vf_mac(std::string const& pf, std::uint16_t vf);
+    VfFacts vf(std::string const& pf, std::uint16_t vf);
     // Its user may not choose another address, nor send from one.
-    void set_vf(int pf, std::uint16_t vf, VfMac const& mac);
+    void set_vf_mac(int pf, std::uint16_t vf, VfMac const& mac);
+    // Of its frames on the wire; 0: none.
+    void set_vf_vlan(int pf, std::uint16_t vf, std::uint16_t vlan);
 
   private:
+    struct VfSetting {
+        int attribute;  // IFLA_VF_
+        void const* value;
+        int bytes;
+    };
+    void change_vf(int pf, std::string const& tried, std::initializer_list<VfSetting> settings);
+
     nl_sock* netlink_;
 };
 

@@ -46,7 +46,9 @@ struct VfState {
 
 struct VfSettings {
     VfMac mac{};
-    std::uint16_t vlan = 0;  // tag on the wire, which the VF's user does not see; 0: none
+    // Of its frames on the wire, which the VF's user sends and receives untagged; the port is in that VLAN, too. 0: its
+    // frames have no tag on the wire either. With another tag nothing leaves the VF, nor reaches it.
+    std::uint16_t vlan = 0;
 };
 
 class Steering {
@@ -57,13 +59,15 @@ class Steering {
     // Readable when a VF may have come, gone, or its link changed since the last look at vfs(). Not everything that
     // happens to a VF is told: while one is used, vfs() is to be called every second.
     virtual int changes_fd() const = 0;
-    // Only frames from `settings.mac` leave through the VF. ENODEV: it is not present; ENOTSUP: no VLANs here.
+    // Only frames from `settings.mac` leave through the VF. ENODEV: it is not present; ENOTSUP: no VLANs here, and what
+    // to do for some.
     virtual void give(std::uint16_t vf, VfSettings const& settings) = 0;
     // No frame is lost or seen twice by the change itself. ENODEV.
     virtual void steer_to_vf(std::uint16_t vf, VfMac const& mac) = 0;
     virtual void steer_to_port(VfMac const& mac) = 0;
-    // Free, whoever holds it: who does not let go of it loses it.
-    virtual void take(std::uint16_t vf) = 0;
+    // Free, whoever holds it: who does not let go of it loses it. `mac` is that of the guest which had it, and whose
+    // frames go to the port: what was set up for it goes, too.
+    virtual void take(std::uint16_t vf, VfMac const& mac) = 0;
 };
 
 }  // namespace librettos

@@ -20,7 +20,8 @@ namespace librettos::guest {
 namespace {
 
 constexpr auto look_at_link_every = std::chrono::milliseconds(50);
-constexpr std::uint16_t rx_descriptors = 2048;
+// All that an 82599 has: frames come while this process waits for a processor.
+constexpr std::uint16_t rx_descriptors = 4096;
 // On the way back to the rings frames wait until the VF has sent these.
 constexpr std::uint16_t tx_descriptors = 256;
 constexpr unsigned pool_frames = 16383;  // in both queues, and those that wait for COMMIT: 200 ms of 60,000 in a second
@@ -117,17 +118,22 @@ void DpdkVf::attach() {
 }
 
 void DpdkVf::set_up_queues() {
-    rte_eth_conf wanted{};
-    wanted.rxmode.mtu = mtu_bytes_;
-    wanted.intr_conf.rxq = 1;
-    require(rte_eth_dev_configure(port_, 1, 1, &wanted), "configure it");
     rte_eth_dev_info info{};
     require(rte_eth_dev_info_get(port_, &info), "ask what it can");
-    rte_eth_rxconf const rx = info.default_rxconf;
-    require(rte_eth_rx_queue_setup(port_, 0, rx_descriptors, SOCKET_ID_ANY, &rx, pool_), "set up its receive queue");
+    rte_eth_conf wanted{};
+    wanted.rxmode.mtu = mtu_bytes_;
+    // Of the VLAN that the VF is in, if any: guests have none.
+    wanted.rxmode.offloads = info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_VLAN_STRIP;
+    wanted.intr_conf.rxq = 1;
+    require(rte_eth_dev_configure(port_, 1, 1, &wanted), "configure it");
+    rte_eth_rxconf rx = info.default_rxconf;
+    rx.offloads = wanted.rxmode.offloads;
+    std::uint16_t receive = rx_descriptors, send = tx_descriptors;
+    require(rte_eth_dev_adjust_nb_rx_tx_desc(port_, &receive, &send), "size its queues");
+    require(rte_eth_rx_queue_setup(port_, 0, receive, SOCKET_ID_ANY, &rx, pool_), "set up its receive queue");
     rte_eth_txconf tx = info.default_txconf;
     tx.tx_rs_thresh = 1;  // each frame is reported when it has left: sent_all() wants to know
-    require(rte_eth_tx_queue_setup(port_, 0, tx_descriptors, SOCKET_ID_ANY, &tx), "set up its send queue");
+    require(rte_eth_tx_queue_setup(port_, 0, send, SOCKET_ID_ANY, &tx), "set up its send queue");
 }
 
 void DpdkVf::down() {
@@ -144,6 +150,11 @@ void DpdkVf::detach() noexcept {
     rte_pktmbuf_free_bulk(pending_.data(), pending_count_);
     pending_count_ = 0;
     rte_pktmbuf_free(std::exchange(reserved_, nullptr));
+    int const waiting = attached_ ? rte_eth_rx_queue_count(port_, 0) : 0;
+    if (auto const left = gathered_.size() + static_cast<std::size_t>(std::max(waiting, 0)); left != 0) {
+        say("the VF " + pci_address_ + " is left with " + std::to_string(left) +
+            " received frames in it: they are lost");
+    }
     for (rte_mbuf* const frame : gathered_) {
         rte_pktmbuf_free(frame);
     }

@@ -14,7 +14,7 @@ namespace librettos::guest {
 namespace {
 
 constexpr std::uint16_t burst = 32;
-constexpr std::size_t most_gathered = 12'000;
+constexpr std::size_t most_gathered = 11'900;
 constexpr auto look_every = std::chrono::milliseconds(100);
 constexpr auto longest_standstill = std::chrono::seconds(1);
 constexpr std::uint32_t self_test_bytes = 60;

@@ -20,8 +20,8 @@ def vf_address(vf):
 class NicLab(laboratory.Lab):
     """A lab whose server drives the model."""
 
-    def __init__(self, build, vfs=0, rate_mbps=500, **options):
-        config = {"port": {"device": PF}}
+    def __init__(self, build, vfs=0, rate_mbps=500, config=None, **options):
+        config = {"port": {"device": PF}, **(config or {})}
         if vfs:
             config["direct"] = {"steering": "ixgbe", "vfs": [vf_address(vf) for vf in range(vfs)], "rate_mbps": rate_mbps}
         super().__init__(build, config=config, **options)
@@ -52,6 +52,10 @@ class NicLab(laboratory.Lab):
 
     def server_command(self, config_path):
         return [*self.on_nic(), *super().server_command(config_path)]
+
+    @property
+    def nic_pid(self):
+        return self._device.pid
 
     def nic(self, command):
         """The NIC's answer to a command, see nic82599-device."""

@@ -24,9 +24,9 @@ STEPS_BACK = ["returning", "steering-back", "releasing", "taking"]
 class Stream:
     """Datagrams with numbers to a guest, which sends each back; `answers` counts them by number and by the two ways they went."""
 
-    def __init__(self, lab, address, per_s=400, size=110):
+    def __init__(self, lab, address, per_s=400, size=110, port=PORT):
         self._socket = lab.socket(laboratory.socket.AF_INET, laboratory.socket.SOCK_DGRAM)
-        self._socket.connect((address, PORT))
+        self._socket.connect((address, port))
         self._socket.settimeout(0.05)
         self.size = size
         self.per_s, self.sent, self.answers, self.ways = per_s, 0, collections.Counter(), collections.Counter()

@@ -10,15 +10,18 @@ import case
 import lab as laboratory
 import switching
 from applications import ECHO_PORT
-from lab import DEDICATED4
+from lab import DEDICATED4, SHARED4
 from lwip_load import LwipLoad
 from nic_lab import NicLab, require_model
+from switch_test import Stream
 
 PER_SECOND = 300  # each way: a register access costs a model 10 us and more
 
 
-class WithAVf:
-    """One guest, one VF."""
+class OnTheNic:
+    """A server whose NIC has one VF."""
+
+    config = {}
 
     @classmethod
     def setUpClass(cls):
@@ -29,14 +32,28 @@ class WithAVf:
             laboratory.Lab.check_machine(case.build)
         except laboratory.CannotRun as reason:
             raise unittest.SkipTest(str(reason)) from None
-        cls.lab = cls.enterClassContext(NicLab(case.build, vfs=1))
+        cls.lab = cls.enterClassContext(NicLab(case.build, vfs=1, config=cls.config))
+
+    def shown(self, name="db1"):
+        return self.lab.ctl("guest", name)
+
+    def path(self, name):
+        return self.shown(name)["path"]
+
+    def echo_guest(self, name):
+        """One that answers at ECHO_PORT, and may have the VF."""
+        guest = self.lab.lwip_guest(name, 0, name, "echo", ECHO_PORT)
+        self.addCleanup(guest.stop)
+        laboratory.wait_until(lambda: "ready" in guest.log, "the guest", explain=guest.tail)
+        return guest
+
+
+class WithAVf(OnTheNic):
+    """One guest."""
 
     def setUp(self):
         self.load = LwipLoad(self.lab, "db1", PER_SECOND)
         self.addCleanup(self.load.kill)
-
-    def shown(self):
-        return self.lab.ctl("guest", "db1")
 
     def switch(self, to):
         """To there it gets."""
@@ -143,6 +160,66 @@ class LinkOfAVf(WithAVf, case.SmokeTest):
 
     def link_is(self, wanted):
         self.eventually(lambda: self.lab.ctl("status")["port"]["link"] == wanted, "the link to be " + wanted)
+
+
+class VlanOfAVf(OnTheNic, case.SmokeTest):
+    """All of the wire's frames carry VLAN 42; the guest, which knows of none, is in it by the rings and by its VF."""
+
+    config = {"network": {"vlan": 42}}
+
+    def test_the_guest_is_in_the_wires_vlan_by_either_way(self):
+        try:
+            from raw_peer import RawPeer
+        except ImportError:
+            self.skipTest("needs python3-scapy")
+        self.echo_guest("db1")
+        inside, outside = (RawPeer(self.lab, address=f"10.9.0.{host}", mac=f"02:00:00:00:00:{host}", tag=tag)
+                           for host, tag in ((98, 42), (99, None)))
+        for peer in (inside, outside):
+            self.addCleanup(peer.close)
+        mac = inside.resolve(DEDICATED4[0])
+        self.assertEqual(mac, self.shown()["mac"])
+        for to in ("direct", "server", "direct"):
+            done = switching.Switch(self.lab, "db1", to, "--timeout", "20000")
+            self.assertTrue(done.reached, done.reason)
+            self.assertEqual(inside.resolve(DEDICATED4[0]), mac)
+            self.assertEqual(inside.udp_echo(DEDICATED4[0], ECHO_PORT, to.encode()), to.encode())
+            self.assertIsNone(outside.resolve(DEDICATED4[0], timeout_s=0.5))
+            outside.destination = mac
+            self.assertIsNone(outside.udp_echo(DEDICATED4[0], ECHO_PORT, b"untagged", timeout_s=0.5))
+            self.assertIsNotNone(inside.resolve(SHARED4), "the server itself")
+
+
+class ByLoadOnTheNic(OnTheNic, case.SmokeTest):
+    """Two guests and one VF: `switch GUEST auto`, by the NIC's own counters of its VF."""
+
+    # The busy stream is seven times what is needed for a VF: a slow machine may send less.
+    config = {"direct.auto": {"enabled": False, "promote_mbps": 1, "demote_mbps": 0, "window_s": 2, "dwell_s": 2, "back_off_s": 1}}
+    BUSY_PER_S, QUIET_PER_S = 400, 10  # of 1,000 bytes each way
+
+    def test_the_vf_follows_the_load(self):
+        names = ("db1", "db2")
+        for name in names:
+            self.echo_guest(name)
+        first, second = (Stream(self.lab, address, per_s, size=1000, port=ECHO_PORT)
+                         for address, per_s in zip(DEDICATED4, (self.BUSY_PER_S, self.QUIET_PER_S)))
+        for stream in (first, second):
+            laboratory.wait_until(lambda stream=stream: stream.answers, "answers")
+        for name in names:
+            self.assertIn("by its load from now on", self.lab.ctl_text("switch", name, "auto"))
+        self.eventually(lambda: self.path("db1") == "direct", "the busier guest to have the VF")
+        self.assertEqual(self.path("db2"), "server")
+        self.assertRegex(self.lab.ctl("status")["direct"]["auto"]["last"]["reason"], "Mb/s, and a VF is free")
+        self.eventually(lambda: "busy enough for its VF" in (self.shown("db1")["switch"]["why"] or ""), "its load on the VF to be measured")
+
+        first.per_s, second.per_s = self.QUIET_PER_S, self.BUSY_PER_S
+        self.eventually(lambda: self.path("db2") == "direct", "the VF to follow the load")
+        self.assertEqual(self.path("db1"), "server")
+        self.assertRegex(self.shown("db1")["switch"]["last"]["reason"], "by its load: db2 is busier")
+        moved = self.lab.ctl("status")["direct"]["auto"]["last"]
+        self.assertEqual((moved["guest"], moved["to"]), ("db2", "direct"))
+        for stream in (first, second):
+            self.assertEqual(stream.end(), ([], []))
 
 
 if __name__ == "__main__":

@@ -136,7 +136,8 @@ void AutoSwitch::ordered(VfPolicy::Move const& move, Guest const& guest, int ref
 
 std::string AutoSwitch::explain(Guest const& guest, TimePoint now) const {
     if (!vfs_are_counted())
-        return "is not moved: what goes through the VFs cannot be counted";
+        return "is not moved: what goes through the VFs is not counted; with direct.steering = \"kernel\" that takes a "
+               "driver that does, and begins when a VF has carried a frame: switch a guest by hand once";
     if (!guest.vf_switch().can_switch().value_or(false))
         return "says that it cannot use a VF, or has not said anything yet";
     return policy_.explain(seen_by_policy(guest), around_.vfs.free(), now);

@@ -161,7 +161,7 @@ void GuestSwitch::write_down(std::optional<std::string> const& record) {
 
 void GuestSwitch::operate_nic(Nic operation, std::uint16_t vf) {
     tell_data_plane();
-    awaited_ = around_.holder.operate_vf(domain_, operation_of(operation), vf, mac_);
+    awaited_ = around_.holder.operate_vf(domain_, operation_of(operation), vf, mac_, around_.config.network.vlan);
 }
 
 bool GuestSwitch::tell_guest(lvif_message const& message) {

@@ -35,7 +35,8 @@ void HolderLink::remove_mac(MacAddress const& mac) {
     ask(HolderMessageType::remove_mac, mac);
 }
 
-std::uint32_t HolderLink::operate_vf(DomId guest, VfOperation operation, std::uint16_t vf, MacAddress const& mac) {
+std::uint32_t HolderLink::operate_vf(DomId guest, VfOperation operation, std::uint16_t vf, MacAddress const& mac,
+                                     std::uint16_t vlan) {
     HolderMessage message{};
     message.type = HolderMessageType::operate_vf;
     message.id = next_id_++;
@@ -43,6 +44,7 @@ std::uint32_t HolderLink::operate_vf(DomId guest, VfOperation operation, std::ui
     message.operation = operation;
     message.vf = vf;
     message.mac = mac.bytes;
+    message.vlan = vlan;
     if (fd_ >= 0 && !ended_) {
         unsent_.push_back(message);
         flush();

@@ -23,7 +23,8 @@ class HolderLink {
     void add_mac(MacAddress const& mac);
     void remove_mac(MacAddress const& mac);
     // The `done` message that answers it is among take_messages(), with the id that is returned here.
-    std::uint32_t operate_vf(DomId guest, VfOperation operation, std::uint16_t vf, MacAddress const& mac);
+    std::uint32_t operate_vf(DomId guest, VfOperation operation, std::uint16_t vf, MacAddress const& mac,
+                             std::uint16_t vlan);
 
     // What has arrived, `done` messages of MAC addresses already dealt with. Throws std::system_error (EPROTO) for a
     // message that is none.

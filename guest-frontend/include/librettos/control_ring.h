@@ -82,7 +82,7 @@ struct lvif_message {
 		} port;                 /* the reply carries the granted port and count */
 		struct {
 			uint32_t serial; /* of the switch, repeated in the reply and in VF_LOST */
-			uint16_t vlan;   /* of PREPARE: tag that the guest's frames have on the VF, 0: none */
+			uint16_t vlan;   /* of PREPARE: tag that the guest itself puts; NICs do that: 0 */
 			uint8_t mac[6];  /* of PREPARE: the VF's, which is the guest's own */
 		} vf;
 		uint8_t bytes[48];

@@ -183,7 +183,7 @@ TEST_F(ByLoad, WithoutCountersNobodyIsMoved) {
     connect_own(guest);
     run(20, {{&guest, 900}});
     expect_at_server(guest);
-    EXPECT_NE(server->guests->auto_switch().explain(found(guest), now).find("cannot be counted"), std::string::npos);
+    EXPECT_NE(server->guests->auto_switch().explain(found(guest), now).find("is not counted"), std::string::npos);
 }
 
 TEST_F(ByLoad, AGuestThatCannotIsNotAsked) {

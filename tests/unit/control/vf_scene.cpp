@@ -85,6 +85,7 @@ void FakeHolder::do_it(HolderMessage const& request) {
     switch (request.operation) {
         case VfOperation::give:
             nic.given[request.vf] = mac;
+            nic.vlan[request.vf] = request.vlan;
             break;
         case VfOperation::steer_to_vf:
             nic.steered[number_of(mac)] = request.vf;
@@ -129,6 +130,7 @@ bool VfGuest::work(FakeHolder& holder) {
             reply.status = refusal->second;
         else if (message->type == LVIF_MSG_SWITCH_PREPARE) {
             std::copy_n(message->u.vf.mac, mac.bytes.size(), mac.bytes.begin());
+            vlan = message->u.vf.vlan;
             up = true;
             for (auto const& [vf, owner] : holder.nic.given) {
                 if (owner == mac)

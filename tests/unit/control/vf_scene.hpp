@@ -31,6 +31,7 @@ class FakeHolder {
 
     struct Nic {
         std::map<std::uint16_t, MacAddress> given;
+        std::map<std::uint16_t, std::uint16_t> vlan;     // of those given
         std::map<std::uint64_t, std::uint16_t> steered;  // MAC, as a number, to VF; else to the port
     } nic;
     std::set<VfOperation> held;                 // not answered for now
@@ -66,6 +67,7 @@ struct VfGuest : FakeGuest {
     std::map<std::uint16_t, std::int32_t> refuses;  // with this status
     std::vector<std::uint16_t> told;                // of the switch, in order
     MacAddress mac;                                 // of the last PREPARE
+    std::uint16_t vlan = 0;                         // likewise
     bool up = false, direct = false;
 };
 

@@ -43,6 +43,18 @@ TEST_F(Vfs, ThereAndBack) {
     EXPECT_TRUE(found(guest).vf_switch().report().reached);
 }
 
+// As the data plane has it for frames of the rings: the guest knows of no tag by either way.
+TEST_F(Vfs, AVfIsInTheWiresVlan) {
+    config.network.vlan = 42;
+    VfGuest guest(world, "own-1");
+    start_server();
+    connect_own(guest);
+    to_direct(guest);
+    expect_direct(guest);
+    EXPECT_EQ(holder.nic.vlan.at(0), 42);
+    EXPECT_EQ(guest.vlan, 0);
+}
+
 TEST_F(Vfs, StepsAreTimed) {
     VfGuest guest(world, "own-1");
     start_server();

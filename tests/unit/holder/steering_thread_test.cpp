@@ -47,7 +47,9 @@ class SteeringInTest final : public Steering {
         nic_.vfs.at(vf).link_up = true;
     }
     void steer_to_port(VfMac const&) override { throw SteeringError("vf0 is gone", ENODEV); }
-    void take(std::uint16_t vf) override { note("take " + std::to_string(vf)); }
+    void take(std::uint16_t vf, VfMac const& mac) override {
+        note("take " + std::to_string(vf) + " of " + std::to_string(mac[5]));
+    }
 
   private:
     void note(std::string const& what) {

@@ -96,7 +96,7 @@ TEST_F(Virtualization, VlanFilterAndInsertion) {
     EXPECT_EQ(laboratory.wire(), Frames{tagged(out, 77)});
 }
 
-// Why the server gives VFs no VLAN.
+// Why the server tags a VF anew then.
 TEST_F(Virtualization, AVfThatResetsItselfIsRidOfItsTag) {
     ASSERT_EQ(rte_pmd_ixgbe_set_vf_vlan_insert(0, 1, 77), 0);
     Frame const out = numbered_frame(peer_mac, vf_macs[1], 2);

@@ -40,11 +40,11 @@ TEST_F(BridgeSteeringTest, VfsAreMadeOnceAndStay) {
 }
 
 TEST_F(BridgeSteeringTest, WhatIsMissingIsSaid) {
-    auto const why = [](BridgeOptions const& options) -> std::string {
+    auto const why = [](BridgeOptions const& options, int number = ENODEV) -> std::string {
         try {
             BridgeSteering const made(options);
         } catch (SteeringError const& error) {
-            EXPECT_EQ(error.error, ENODEV);
+            EXPECT_EQ(error.error, number);
             return error.what();
         }
         return "";
@@ -52,9 +52,12 @@ TEST_F(BridgeSteeringTest, WhatIsMissingIsSaid) {
     EXPECT_THAT(why({"br9", "port0b", {"vf0"}}), testing::HasSubstr("ip link add br9 type bridge"));
     EXPECT_THAT(why({"br0", "port0", {"vf0"}}), testing::HasSubstr("ip link set port0 master br0"));
     EXPECT_THAT(why({"br0", "port9", {"vf0"}}), testing::HasSubstr("port9 is no port of br0"));
+    EXPECT_THAT(
+        why({"br0", "port0b", {"vf0"}, 5}, ENOTSUP),
+        testing::AllOf(testing::HasSubstr("vlan_filtering 1"), testing::HasSubstr("bridge vlan add vid 5 dev port0b")));
     EXPECT_THROW(steering().give(2, {guest}), SteeringError);
     EXPECT_THROW(steering().steer_to_vf(2, guest), SteeringError);
-    EXPECT_THROW(steering().take(2), SteeringError);
+    EXPECT_THROW(steering().take(2, guest), SteeringError);
     EXPECT_THROW(steering().give(0, {guest, 5}), SteeringError);
 }
 
@@ -78,7 +81,7 @@ TEST_F(BridgeSteeringTest, AVfIsTakenFromAGuestThatKeepsIt) {
     EXPECT_TRUE(steering().vfs()[0].link_up);
     steering().give(0, {guest});  // again, by the next server
     steering().steer_to_port(guest);
-    steering().take(0);
+    steering().take(0, guest);
     EXPECT_NE(run("ip -n " + bench->elsewhere + " link show vf0"), 0);
     EXPECT_TRUE(steering().vfs()[0].present);
     steering().give(0, {other_guest});
@@ -86,6 +89,26 @@ TEST_F(BridgeSteeringTest, AVfIsTakenFromAGuestThatKeepsIt) {
     steering().steer_to_vf(0, other_guest);
     bench->wire().send(other_guest, peer, 1);
     EXPECT_EQ(vf->received(), Numbers{1});
+}
+
+TEST_F(BridgeSteeringTest, NothingIsLeftOfAGuestThatHadAVf) {
+    auto const has_entry = [] { return run("bridge fdb show br br0 | grep -q 02:00:00:00:00:07") == 0; };
+    steering().give(0, {guest});
+    (void)bench->bring_up(0);
+    steering().steer_to_vf(0, guest);
+    EXPECT_TRUE(has_entry());
+    steering().steer_to_port(guest);
+    EXPECT_TRUE(has_entry());
+    for (int again = 0; again < 2; ++again)
+        steering().take(0, guest);
+    EXPECT_FALSE(has_entry());
+    Numbers at_port;
+    for (int tries = 0; tries < 500 && at_port.empty(); ++tries) {
+        bench->wire().send(guest, peer, 1);
+        at_port = bench->port().received();
+        usleep(10000);  // until the bridge's new ports forward
+    }
+    EXPECT_EQ(at_port, Numbers{1});
 }
 
 TEST_F(BridgeSteeringTest, AVfThatWentWithItsGuestComesBack) {
@@ -102,7 +125,7 @@ TEST_F(BridgeSteeringTest, AVfThatWentWithItsGuestComesBack) {
         EXPECT_EQ(error.error, ENODEV);
         EXPECT_STREQ(error.what(), "vf0 is gone");
     }
-    steering().take(0);
+    steering().take(0, guest);
     EXPECT_TRUE(steering().vfs()[0].present);
 }
 

@@ -1,11 +1,20 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// What steering by a PF of the kernel's says when it is not to be had. With a NIC it is tested in tests/xen (IgbVf): no
-// interface of software has VFs here.
+// What steering by a PF of the kernel's says when it is not to be had, and what it reads from the kernel's messages.
+// With a NIC it is tested in tests/xen (IgbVf): no interface of software has VFs here.
 #include <gmock/gmock.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <netlink/msg.h>
+#include <netlink/netlink.h>
+#include <netlink/object.h>
+#include <netlink/route/link.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <memory>
+#include <stdexcept>
 
 #include "drivers/steering/kernel_pf_steering.hpp"
 
@@ -47,6 +56,72 @@ TEST_F(KernelPfSteeringTest, WhatIsMissingIsSaid) {
 
 TEST_F(KernelPfSteeringTest, AnInterfaceWhoseDriverHasNoVfsIsRefused) {
     EXPECT_EQ(why_not("lo", "0000:01:10.2"), "lo has no VF 1");
+}
+
+// RTM_NEWLINK of a PF with two VFs, as the kernel fills it in: the second has a VLAN and has been used.
+class PfMessage : public testing::Test {
+  protected:
+    static constexpr VfMac second{2, 0x4c, 0x56, 0, 0, 1};
+
+    PfMessage() : message(nlmsg_alloc_simple(RTM_NEWLINK, 0), nlmsg_free) {
+        nlmsg_set_proto(message.get(), NETLINK_ROUTE);
+        ifinfomsg info{};
+        info.ifi_index = 7;
+        nlmsg_append(message.get(), &info, sizeof info, NLMSG_ALIGNTO);
+        nla_put_string(message.get(), IFLA_IFNAME, "pf0");
+        nla_put_u32(message.get(), IFLA_NUM_VF, 2);
+        nlattr* const list = nla_nest_start(message.get(), IFLA_VFINFO_LIST);
+        put_vf(0, {}, 0, {});
+        put_vf(1, second, 42, {11, 1100, 7, 420});
+        nla_nest_end(message.get(), list);
+    }
+    void put_vf(std::uint32_t vf, VfMac const& mac, std::uint32_t vlan, VfTraffic const& traffic) {
+        nlattr* const one = nla_nest_start(message.get(), IFLA_VF_INFO);
+        ifla_vf_mac address{};
+        address.vf = vf;
+        std::copy(mac.begin(), mac.end(), std::begin(address.mac));
+        ifla_vf_vlan const tag{.vf = vf, .vlan = vlan, .qos = 0};
+        nla_put(message.get(), IFLA_VF_MAC, sizeof address, &address);
+        nla_put(message.get(), IFLA_VF_VLAN, sizeof tag, &tag);
+        nlattr* const tags = nla_nest_start(message.get(), IFLA_VF_VLAN_LIST);
+        ifla_vf_vlan_info const detail{.vf = vf, .vlan = vlan, .qos = 0, .vlan_proto = htons(0x8100)};
+        nla_put(message.get(), IFLA_VF_VLAN_INFO, sizeof detail, &detail);
+        nla_nest_end(message.get(), tags);
+        nlattr* const counters = nla_nest_start(message.get(), IFLA_VF_STATS);
+        nla_put_u64(message.get(), IFLA_VF_STATS_RX_PACKETS, traffic.received_frames);
+        nla_put_u64(message.get(), IFLA_VF_STATS_TX_PACKETS, traffic.sent_frames);
+        nla_put_u64(message.get(), IFLA_VF_STATS_RX_BYTES, traffic.received_bytes);
+        nla_put_u64(message.get(), IFLA_VF_STATS_TX_BYTES, traffic.sent_bytes);
+        nla_nest_end(message.get(), counters);
+        nla_nest_end(message.get(), one);
+    }
+    VfFacts facts(std::uint16_t vf) {
+        rtnl_link* link = nullptr;
+        nl_msg_parse(
+            message.get(),
+            [](nl_object* parsed, void* to) {
+                nl_object_get(parsed);
+                *static_cast<rtnl_link**>(to) = reinterpret_cast<rtnl_link*>(parsed);
+            },
+            &link);
+        if (link == nullptr)
+            throw std::runtime_error("no link in the message");
+        std::unique_ptr<rtnl_link, void (*)(rtnl_link*)> const owner(link, rtnl_link_put);
+        return facts_of_vf(link, "pf0", vf);
+    }
+
+    std::unique_ptr<nl_msg, void (*)(nl_msg*)> message;
+};
+
+TEST_F(PfMessage, SaysWhatAVfHas) {
+    auto const used = facts(1);
+    EXPECT_EQ(used.mac, second);
+    EXPECT_EQ(used.vlan, 42);
+    EXPECT_EQ(used.traffic, (VfTraffic{11, 1100, 7, 420}));
+    auto const fresh = facts(0);
+    EXPECT_EQ(fresh.vlan, 0);
+    EXPECT_EQ(fresh.traffic, VfTraffic{});
+    EXPECT_THROW(facts(2), SteeringError);
 }
 
 }  // namespace

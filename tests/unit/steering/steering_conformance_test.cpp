@@ -14,6 +14,8 @@
 namespace librettos {
 namespace {
 
+constexpr std::uint16_t vlan = 42, other_vlan = 77;
+
 class SteeringConformance : public testing::Test {
   protected:
     void SetUp() override {
@@ -50,7 +52,7 @@ TEST_F(SteeringConformance, VfsHaveNamesAndAreThere) {
 TEST_F(SteeringConformance, AVfThatIsNotThereIsRefused) {
     EXPECT_EQ(error_of([&] { steering().give(2, {guest}); }), ENODEV);
     EXPECT_EQ(error_of([&] { steering().steer_to_vf(2, guest); }), ENODEV);
-    EXPECT_EQ(error_of([&] { steering().take(2); }), ENODEV);
+    EXPECT_EQ(error_of([&] { steering().take(2, guest); }), ENODEV);
 }
 
 TEST_F(SteeringConformance, ALinkThatComesUpIsTold) {
@@ -85,8 +87,8 @@ TEST_F(SteeringConformance, AVfThatItsUserLeavesIsNoticed) {
     EXPECT_FALSE(is_lost(1));
     bench->kill_user(1);
     EXPECT_TRUE(is_noticed(1));
-    for (std::uint16_t const vf : {0, 1})
-        steering().take(vf);
+    steering().take(0, guest);
+    steering().take(1, other_guest);
     steering().give(0, {guest});
     auto const again = bench->bring_up(0);
     EXPECT_FALSE(is_lost(0));
@@ -190,12 +192,88 @@ TEST_F(SteeringConformance, AVfSendsFromItsGuestsAddressOnlyAndWhenSteeredTo) {
     EXPECT_EQ(port().received(), Numbers{5}) << "nothing was learned from it";
 }
 
+// Without one: the server's port drops such frames, too.
+TEST_F(SteeringConformance, NoTagLeavesAVfThatHasNoVlan) {
+    std::string why_not;
+    if (!bench->has_vlan(vlan, why_not))
+        GTEST_SKIP() << why_not;
+    steering().give(0, {guest});
+    auto const vf = bench->bring_up(0);
+    steering().steer_to_vf(0, guest);
+    wire().send(everyone, peer, 1, vlan);
+    wire().send(guest, peer, 2, vlan);
+    wire().send(guest, peer, 3);
+    EXPECT_EQ(vf->seen(), (Sightings{{3, 0}}));
+    vf->send(peer, guest, 4, vlan);
+    vf->send(peer, guest, 5);
+    EXPECT_EQ(wire().seen(), (Sightings{{5, 0}}));
+}
+
+TEST_F(SteeringConformance, AVfIsInItsVlanAndDoesNotKnow) {
+    std::string why_not;
+    if (!bench->has_vlan(vlan, why_not))
+        GTEST_SKIP() << why_not;
+    for (int again = 0; again < 2; ++again)
+        steering().give(0, {guest, vlan});
+    auto const vf = bench->bring_up(0);
+    steering().steer_to_port(guest);
+    wire().send(guest, peer, 1, vlan);
+    EXPECT_EQ(port().seen(), (Sightings{{1, vlan}}));
+    steering().steer_to_vf(0, guest);
+    wire().send(guest, peer, 2, vlan);
+    wire().send(everyone, peer, 3, vlan);
+    port().send(guest, server, 4, vlan);
+    EXPECT_EQ(vf->seen(), (Sightings{{2, 0}, {3, 0}, {4, 0}}));
+    port().received();
+    vf->send(peer, guest, 5);
+    vf->send(everyone, guest, 6);
+    EXPECT_EQ(wire().seen(), (Sightings{{5, vlan}, {6, vlan}}));
+    EXPECT_EQ(port().seen(), (Sightings{{6, vlan}}));
+}
+
+TEST_F(SteeringConformance, AVfDoesNotLeaveItsVlan) {
+    std::string why_not;
+    if (!bench->has_vlan(vlan, why_not))
+        GTEST_SKIP() << why_not;
+    steering().give(0, {guest, vlan});
+    auto const vf = bench->bring_up(0);
+    steering().steer_to_vf(0, guest);
+    for (std::uint16_t const other : {std::uint16_t{0}, other_vlan}) {
+        wire().send(guest, peer, 1, other);
+        wire().send(everyone, peer, 2, other);
+    }
+    EXPECT_EQ(vf->seen(), Sightings{});
+    port().received();
+    vf->send(peer, guest, 3, other_vlan);
+    vf->send(everyone, guest, 4, other_vlan);
+    for (auto const& [number, tag] : wire().seen())
+        EXPECT_EQ(tag, vlan) << "of frame " << number;  // a NIC may put its tag before the VF's
+    for (auto const& [number, tag] : port().seen())
+        EXPECT_EQ(tag, vlan) << "of frame " << number;
+}
+
+TEST_F(SteeringConformance, AVfMovesToAnotherVlanWithItsNextGuest) {
+    std::string why_not;
+    if (!bench->has_vlan(vlan, why_not))
+        GTEST_SKIP() << why_not;
+    steering().give(0, {guest, vlan});
+    steering().take(0, guest);
+    steering().give(0, {other_guest});
+    auto const vf = bench->bring_up(0);
+    steering().steer_to_vf(0, other_guest);
+    vf->send(peer, other_guest, 1);
+    EXPECT_EQ(wire().seen(), (Sightings{{1, 0}}));
+    wire().send(everyone, peer, 2, vlan);
+    wire().send(other_guest, peer, 3);
+    EXPECT_EQ(vf->seen(), (Sightings{{3, 0}}));
+}
+
 TEST_F(SteeringConformance, ATakenVfIsNobodys) {
     steering().give(0, {guest});
     steering().steer_to_vf(0, guest);
     (void)bench->bring_up(0);
     steering().steer_to_port(guest);
-    steering().take(0);
+    steering().take(0, guest);
     EXPECT_FALSE(steering().vfs()[0].link_up);
     steering().give(0, {other_guest});
     auto const vf = bench->bring_up(0);
@@ -252,6 +330,29 @@ TEST_F(SteeringConformance, AChangeLosesNothingAndDoublesNothing) {
         expected[number] = number;
     EXPECT_EQ(all.size(), expected.size());
     EXPECT_TRUE(all == expected);
+}
+
+// As when the server is killed and the next one finds the guest direct.
+TEST_F(SteeringConformance, WhatIsSentWhileAllIsRepeatedIsNotLost) {
+    steering().give(0, {guest});
+    auto const vf = bench->bring_up(0);
+    steering().steer_to_vf(0, guest);
+    constexpr std::uint32_t frames = 2000;
+    std::atomic<bool> sent_all = false;
+    std::thread sender([&] {
+        for (std::uint32_t number = 0; number < frames; ++number)
+            vf->send(peer, guest, number);
+        sent_all = true;
+    });
+    int repeated = 0;
+    for (; !sent_all || repeated < 20; ++repeated) {
+        steering().give(0, {guest});
+        steering().steer_to_vf(0, guest);
+    }
+    sender.join();
+    auto const numbers = wire().received();
+    EXPECT_EQ(numbers.size(), frames);
+    EXPECT_TRUE(std::is_sorted(numbers.begin(), numbers.end()));
 }
 
 }  // namespace
