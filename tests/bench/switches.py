@@ -2,15 +2,17 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Many switches of a loaded guest between the server and a VF, measured; root.
 
-    tests/bench/switches.py [--on bridge|model] [--build DIR] [--switches N] [--per-second N] [--flows N] [--json FILE]
+    tests/bench/switches.py [--on bridge|model] [--build DIR] [--switches N] [--per-second N] [--flows N] [--realtime] [--json FILE]
 
 On a bridge VFs are veths at a Linux bridge, no NIC's, and the guest is librettos-guest. On the model the server has the PF of a
 software 82599, and the guest's process a VF, by DPDK, under lwIP; there frames in a second are measured, too, by the VF and by the rings.
+With --realtime whoever frames pass through has a real-time priority there: what else the machine does makes no pauses.
 """
 
 import argparse
 import contextlib
 import json
+import os
 import pathlib
 import sys
 import time
@@ -44,6 +46,22 @@ def backlog_drops():
     return sum(int(line.split()[1], 16) for line in pathlib.Path("/proc/net/softnet_stat").read_text().splitlines())
 
 
+NIC_DROPS = {  # the model's events
+    "before_wire": "in the socket that stands for the wire, to the NIC", "behind_wire": "in the socket that stands for the wire, from the NIC",
+    "missed": "by the NIC: its packet buffer was full", "queue_full": "by the NIC: no descriptor of the queue was free",
+    "queue_disabled": "by the NIC: the queue or its VF was not up", "spoofed": "by the NIC: not from an address of the VF's"}
+
+
+def drops(lab):
+    """{where: frames} that were dropped there since the lab began; what the server says nothing about is zero."""
+    found = {f"by the server, {place}: {name}": value for place in ("wire", GUEST) for name, value in lab.counters(place).items()
+             if name.startswith("drop_")}
+    if isinstance(lab, NicLab):
+        events = lab.events()
+        found.update({text: events[name] for name, text in NIC_DROPS.items()})
+    return found
+
+
 def measure(lab, options):
     """The figures, as they go into the JSON file."""
     www = lab.directory / "www"
@@ -72,24 +90,39 @@ def measure(lab, options):
     return {**figures(load.streams, switches, idle, tcp, seconds, moved), "vfs": "veths at a Linux bridge", "backlog_drops": backlog}
 
 
+def make_realtime(pids, priority=10):
+    """All of their threads, and those that they start."""
+    for pid in pids:
+        for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setscheduler(int(thread.name), os.SCHED_RR, os.sched_param(priority))
+
+
 def measure_on_model(lab, options):
     """The same with a VF that the guest's process drives."""
     load = LwipLoad(lab, GUEST, options.per_second)
+    if options.realtime:
+        server = lab.ctl("status")
+        make_realtime([server["pid"], server["holder_pid"], lab.nic_pid, *load.pids()])
     try:
         load.begin_flows(options.flows, options.flow_bytes)
         time.sleep(0.5)
+        dropped = drops(lab)
         before, began, backlog = tcp_counters(lab, lab.wire), time.monotonic(), backlog_drops()
         switches = switching.bounce(lab, GUEST, options.switches, SETTLE_S)
-        seconds, backlog = time.monotonic() - began, backlog_drops() - backlog
+        seconds = time.monotonic() - began
         tcp = {name: value - before[name] for name, value in tcp_counters(lab, lab.wire).items()}
         like_s = switching.quantile([switch.took_us for switch in switches], 0.5) / 1e6
         idle = switching.idle_spans(min(options.switches, 50), SETTLE_S, like_s)
+        of_guest = drops(lab)  # whose counters end with it
         streams = load.stop()
+        backlog = backlog_drops() - backlog
+        dropped = {where: count - dropped.get(where, 0) for where, count in {**of_guest, **drops(lab)}.items()}
     finally:
         load.kill()
     counters = {"wire": tcp, "guest": {"timeouts": load.tcp_timeouts}}
     return {**figures(streams, switches, idle, counters, seconds, load.flow_bytes), "vfs": "of the software 82599, in the guest's process",
-            "backlog_drops": backlog, "full": full_load(lab)}
+            "backlog_drops": backlog, "dropped": dropped, "full": full_load(lab)}
 
 
 def full_load(lab):
@@ -140,7 +173,8 @@ def table(result):
         lines.append(f"  {name:<14}" + "".join(f"  {key} {value:,}" for key, value in stream.items()))
     for place, counters in result["tcp"].items():
         lines.append(f"  TCP, {place:<9}" + "".join(f"  {name} {value}" for name, value in counters.items()))
-    lines.append(f"  dropped by the kernel between veths, on the whole machine: {result['backlog_drops']}")
+    lines.append(f"  frames dropped by the kernel between veths, on the whole machine: {result['backlog_drops']}")
+    lines += [f"  frames dropped {where}: {count:,}" for where, count in result.get("dropped", {}).items() if count]
     lines += [f"  at full load, datagrams/s {name}: {rate:,}" for name, rate in result.get("full", {}).items()]
     lines += ["", f"  {'microseconds':<34}{'p50':>10}{'p99':>10}{'max':>10}"]
     rows = [(f"longest pause, switch to {to}", result["pause_us"][to]) for to in ("direct", "server")]
@@ -159,8 +193,11 @@ def main():
     parser.add_argument("--per-second", type=int, default=25_000, help="datagrams, each way (25000)")
     parser.add_argument("--flows", type=int, default=4, help="TCP flows (4)")
     parser.add_argument("--flow-bytes", type=int, default=2_000_000, help="of each in a second (2000000)")
+    parser.add_argument("--realtime", action="store_true", help="on the model: frames do not wait for other programs")
     parser.add_argument("--json", type=pathlib.Path)
     options = parser.parse_args()
+    if options.realtime and options.on != "model":
+        parser.error("--realtime is for --on model")
     try:
         laboratory.Lab.check_machine(options.build, *(("nginx", "curl") if options.on == "bridge" else ()))
     except laboratory.CannotRun as reason:

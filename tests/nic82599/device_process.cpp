@@ -64,7 +64,7 @@ std::string describe(Events const& events) {
     return text.str();
 }
 
-std::string carry_out(std::string const& line, Nic& nic, SysfsTree const& sysfs) {
+std::string carry_out(std::string const& line, Nic& nic, SysfsTree const& sysfs, WireInterface* wire) {
     std::istringstream words(line);
     std::string command, argument;
     words >> command >> argument;
@@ -88,7 +88,9 @@ std::string carry_out(std::string const& line, Nic& nic, SysfsTree const& sysfs)
     } else if (command == "peek") {
         return std::to_string(nic.peek(static_cast<reg::Offset>(std::stoul(argument, nullptr, 0))));
     } else if (command == "events") {
-        return describe(nic.events());
+        auto const dropped = wire != nullptr ? wire->dropped() : WireInterface::Dropped{};
+        return describe(nic.events()) + " before_wire " + std::to_string(dropped.in) + " behind_wire " +
+               std::to_string(dropped.out);
     } else {
         return "unknown command";
     }
@@ -115,7 +117,7 @@ void run(Options const& options) {
     std::cout << "ready" << std::endl;
     for (std::string line; std::getline(std::cin, line);) {
         try {
-            std::cout << carry_out(line, board.nic(), sysfs) << std::endl;
+            std::cout << carry_out(line, board.nic(), sysfs, wire.get()) << std::endl;
         } catch (std::logic_error const&) {
             std::cout << "not a number" << std::endl;
         }

@@ -20,6 +20,9 @@ namespace nic82599 {
 namespace {
 
 constexpr std::size_t least_frame = 60, longest_frame = 16 * 1024;
+// A wire does not wait for a processor, and a NIC takes what comes at once: a second of frames, for a machine that has
+// other things to do.
+constexpr int socket_bytes = 64 << 20;
 
 void put_tag_back(Frame& frame, msghdr& message) {
     for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
@@ -48,6 +51,9 @@ int WireInterface::open_interface(std::string const& name) {
     promiscuous.mr_ifindex = address.sll_ifindex;
     promiscuous.mr_type = PACKET_MR_PROMISC;
     int const one = 1;
+    for (int const room : {SO_RCVBUFFORCE, SO_SNDBUFFORCE}) {
+        setsockopt(fd, SOL_SOCKET, room, &socket_bytes, sizeof socket_bytes);
+    }
     bool const done = fd >= 0 && address.sll_ifindex != 0 &&
                       setsockopt(fd, SOL_PACKET, PACKET_AUXDATA, &one, sizeof one) == 0 &&
                       setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof one) == 0 &&
@@ -107,8 +113,20 @@ void WireInterface::receive(std::function<void(Frame const&)> const& arrived) co
     arrived(frame);
 }
 
-void WireInterface::send(std::span<std::uint8_t const> frame) const {
-    static_cast<void>(::send(fd_, frame.data(), frame.size(), MSG_DONTWAIT | MSG_NOSIGNAL));
+void WireInterface::send(std::span<std::uint8_t const> frame) {
+    if (::send(fd_, frame.data(), frame.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+        ++dropped_out_;
+    }
+}
+
+// The kernel's count begins anew each time that it is read.
+WireInterface::Dropped WireInterface::dropped() {
+    tpacket_stats fresh{};
+    socklen_t bytes = sizeof fresh;
+    if (getsockopt(fd_, SOL_PACKET, PACKET_STATISTICS, &fresh, &bytes) == 0) {
+        dropped_in_ += fresh.tp_drops;
+    }
+    return {dropped_in_, dropped_out_};
 }
 
 }  // namespace nic82599

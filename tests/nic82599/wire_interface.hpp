@@ -2,6 +2,7 @@
 // The model's wire as a Linux interface (AF_PACKET) or as a socket that carries one frame per message.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -26,13 +27,20 @@ class WireInterface {
     // From a thread of its own, until the end.
     void listen(std::function<void(Frame const&)> arrived);
     // Drops the frame when the socket is full, as a wire has no room either.
-    void send(std::span<std::uint8_t const> frame) const;
+    void send(std::span<std::uint8_t const> frame);
+
+    // Frames that never were on the model's wire: the kernel had no room for them in the socket, in either direction.
+    struct Dropped {
+        std::uint64_t in = 0, out = 0;
+    };
+    Dropped dropped();
 
   private:
     void receive(std::function<void(Frame const&)> const& arrived) const;
 
     int fd_;
     int end_ = -1;  // eventfd
+    std::atomic<std::uint64_t> dropped_in_ = 0, dropped_out_ = 0;
     std::thread thread_;
 };
 

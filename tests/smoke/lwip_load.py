@@ -72,6 +72,9 @@ class LwipLoad:
         self._sender = switching.Stream.sender(lab, f"{label}-inbound", lab.wire, DEDICATED4[0], TO_GUEST,
                                                inbound_per_second or per_second)
 
+    def pids(self):
+        return [process.pid for process in (self.guest, self._sender, self.outbound.receiver)]
+
     def begin_flows(self, count, bytes_per_s=100_000):
         self._flows = [Flow(self._lab, bytes_per_s) for _ in range(count)]
         laboratory.wait_until(lambda: all(flow.bytes or flow.error for flow in self._flows), "bytes of the connections")
