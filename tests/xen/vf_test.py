@@ -26,6 +26,9 @@ steering = "kernel"
 pf = "pf0"
 vfs = [{", ".join(f'"{vf}"' for vf in VFS)}]
 """
+STEPS_THERE = ("giving", "preparing", "steering", "committing")  # and draining, which lasts for a moment
+STEPS_BACK = ("returning", "steering-back", "releasing", "taking")
+STEPS_OF_THE_GUEST = ("preparing", "committing", "returning", "releasing")
 ECHO = "exec librettos-guest run --name lr-own --dedicated --vf eth0 -- smoke_echo 7"
 STEP_MS = 60_000  # for each answer of the guest: its kernel brings a VF up, under emulation
 
@@ -124,18 +127,46 @@ class IgbVf(case.XenTest):
         for step in self.shown()["switch"]["last"]["steps"]:
             self.figure(f"step of a switch back, ms: {step['step']}", step["took_us"] / 1000)
 
-    def test_server_killed_in_mid_switch(self):
-        """The guest does not answer while it is stopped, so that the switch is where it is."""
+    def signal_guest(self, number):
+        self.guest.run(f"killall -{number} librettos-guest")
+
+    def signal_holder(self, number):
+        self.machine.run(f"kill -{number} $(cat /run/holder.pid)")
+
+    def at_step(self, step):
+        self.eventually(lambda: self.shown()["switch"]["step"] == step, f"the switch to be at {step}")
+
+    def get_to(self, step):
+        """Leaves a switch there, or back, in the middle of that step: who would have to act, guest or holder, is stopped."""
+        back = step in STEPS_BACK
+        if back:
+            self.switch("direct")
+        waits_for = {name: self.signal_guest if name in STEPS_OF_THE_GUEST else self.signal_holder for name in STEPS_THERE + STEPS_BACK}
+        line = STEPS_BACK if back else STEPS_THERE if step == "giving" else STEPS_THERE[1:]
+        waits_for[line[0]]("STOP")
+        switch = self.machine.start_step(f"librettosctl switch lr-own {'server' if back else 'direct'} --timeout {STEP_MS}")
+        for now, then in zip(line, (*line[1:], None)):
+            self.at_step(now)
+            if now == step:
+                return switch
+            waits_for[then]("STOP")
+            waits_for[now]("CONT")
+        raise AssertionError(step)
+
+    def killed_at(self, step):
         self.start_load()
-        self.guest.run("killall -STOP librettos-guest")
-        switch = self.machine.start_step(f"librettosctl switch lr-own direct --timeout {STEP_MS}")
-        self.eventually(lambda: self.shown()["switch"]["step"] == "preparing", "the switch to be half done")
+        switch = self.get_to(step)
         self.server.kill()
-        self.guest.run("killall -CONT librettos-guest")
+        self.signal_guest("CONT")
         self.server.start()
         switch.wait(STEP_MS / 1000 * 8)
-        self.eventually(lambda: self.shown()["path"] != "switching", "the switch to be over", timeout_s=180)
+        # A switch that the guest was ready for is completed, others are undone.
+        ends = "direct" if step in ("steering", "committing") else "server"
+        self.path_becomes(ends)
         self.progress()
+        if ends == "direct":
+            self.switch("server")
+        self.assertEqual([vf["guest"] for vf in self.server.ctl("vf")], [None, None])
         self.switch("direct")
         self.progress()
         self.switch("server")
@@ -174,3 +205,11 @@ class IgbVf(case.XenTest):
         self.switch("server")
         self.progress()
         self.end_load()
+
+
+def _add_tests():
+    for step in STEPS_THERE + STEPS_BACK:
+        setattr(IgbVf, f"test_server_killed_while_{step.replace('-', '_')}", lambda self, step=step: self.killed_at(step))
+
+
+_add_tests()
