@@ -26,6 +26,7 @@ PROGRAMS = {
     "hostile_domu": "tests/xen/hostile",
     "portmap_call": "tests/xen/portmap",
     "portmap_hypercall_conformance": "tests/xen/portmap",
+    "steering_test": "tests/unit/steering",
 }
 # DPDK loads every driver of its folder at start: only those that the lab uses.
 DRIVERS = ("bus_vdev", "bus_pci", "mempool_ring", "mempool_stack", "net_af_packet", "net_tap", "net_virtio", "net_e1000")
