@@ -12,13 +12,15 @@ fail()
 
 tree=$work/tree
 xen=$tree/platform/xen
-mkdir -p "$xen/xen" "$xen/librumpnet_xenif" "$tree/app-tools"
+mkdir -p "$xen/xen" "$xen/librumpnet_xenif" "$tree/app-tools" "$tree/lib/libbmk_core"
 cat >"$xen/Makefile" <<'END'
 INSTALLTGTS=	librumpnet_xenif_install
 $(eval $(call BUILDLIB_target,librumpnet_xenif,.))
 xenlibs: ${RROBJLIB}/librumpnet_xenif/librumpnet_xenif.a
 END
 printf 'GLOBAL_PREFIXES := _minios_ minios_\nGLOBAL_PREFIXES := $(patsubst %%,-G %%*, $(GLOBAL_PREFIXES))\n' >"$xen/xen/Makefile"
+printf 'DEF_CFLAGS += -fno-builtin\nDEF_CPPFLAGS += -DVERSION\nCFLAGS := $(DEF_CFLAGS)\n' >"$xen/xen/minios.mk"
+printf 'LIB=\t\tbmk_core\nCFLAGS+=\t-fno-stack-protector\n' >"$tree/lib/libbmk_core/Makefile"
 echo 'conf xen_pv' >"$tree/app-tools/rumprun-bake.conf"
 
 if "$1" "$tree" 2>"$work/error"; then
@@ -34,6 +36,8 @@ diff -r "$tree" "$work/once" || fail "the second run changed something"
 
 [ "$(grep -c librumpnet_lvif "$xen/Makefile")" = 3 ] || fail "platform/xen/Makefile: $(cat "$xen/Makefile")"
 [ "$(sed -n 2p "$xen/xen/Makefile")" = 'GLOBAL_PREFIXES += gnttab_' ] || fail "platform/xen/xen/Makefile: $(cat "$xen/xen/Makefile")"
+[ "$(sed -n 3p "$xen/xen/minios.mk")" = 'DEF_CFLAGS += -mgeneral-regs-only' ] || fail "minios.mk: $(cat "$xen/xen/minios.mk")"
+grep -q '^CFLAGS+=.-mgeneral-regs-only$' "$tree/lib/libbmk_core/Makefile" || fail "libbmk_core: $(cat "$tree/lib/libbmk_core/Makefile")"
 grep -q '^conf xen_librettos$' "$tree/app-tools/rumprun-bake.conf" || fail "no configuration for baking"
 
 # Everything that the component's Makefile compiles is there.
