@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Rumprun unikernels as guests: content, ports, deaths of the server."""
+
+import pathlib
+
+import case
+from machine import PATIENCE
+from netserver import SHARED4, NetServer
+from unikernel import CALLED, READY, Unikernel, put_images, require_images
+
+HERE = pathlib.Path(__file__).resolve().parent
+OURS, ECHO = "services-lvif", "echo-lvif"
+PORT, SINK, SOURCE, BRIEF = 7000, 7001, 7002, 7003
+ECHO_PORT = 7100
+CLAIMED_LATER_S = 20  # a port that no socket has is given back within two seconds, by an idle machine's clock
+STEP_BYTES = 600_000
+BULK_BYTES = 4_000_000
+
+
+def rate(machine, namespace, address, what, amount, port=PORT):
+    said = machine.run(f"ip netns exec {namespace} python3 -B /lab/stream_rates.py {address} {port} {what} {amount}", timeout_s=180)
+    return float(said)
+
+
+class Rumprun:
+    """One guest on the shared address; others come and go."""
+
+    programs = ("librettos-netserver", "librettosctl")
+    authority = ""
+
+    @classmethod
+    def setUpClass(cls):
+        require_images(OURS, ECHO)
+        super().setUpClass()
+        put_images(cls.machine, OURS, ECHO)
+        for script in ("echo_load.py", "stream_rates.py"):
+            cls.machine.put(script, (HERE / script).read_text())
+        cls.server = NetServer.start_for(cls)
+        cls.guest = Unikernel(cls.machine, "lr-services", OURS, f"services {PORT}")
+        cls.addClassCleanup(cls.guest.destroy)
+        cls.guest.start()
+
+    def setUp(self):
+        self.assertEqual(self.server.status()["portmap_authority"], self.authority)
+
+    def another(self, name, port, said):
+        """A unikernel beside it, that has said so."""
+        other = Unikernel(self.machine, name, OURS, f"services {port}")
+        self.addCleanup(other.destroy)
+        return other.start(said)
+
+    def owner(self, port, protocol="tcp"):
+        entry = self.server.port(port, protocol)
+        return entry["owner"] if entry["state"] == "bound" else entry["state"]
+
+    def becomes_owner(self, port, owner):
+        self.eventually(lambda: self.owner(port) == owner, f"port {port} to be {owner}'s", timeout_s=CLAIMED_LATER_S)
+
+    # --- traffic
+
+    def test_ping(self):
+        self.assertIn(" 0% packet loss", self.server.on_the_wire(f"ping -c 5 -W 5 {SHARED4}"))
+
+    def test_bulk(self):
+        for what in ("to", "from"):
+            self.figure(f"{self.authority} keeps the portmap: bulk {what} a unikernel",
+                        f"{rate(self.machine, 'wire', SHARED4, what, BULK_BYTES):.1f} Mbit/s")
+
+    def test_echo_through_deaths(self):
+        """Of the engine, and of everything; each byte is compared."""
+        self.machine.run("rm -f /tmp/load /tmp/stop")
+        load = self.machine.start_step(
+            f"STILL_S={60 * PATIENCE} exec ip netns exec wire python3 -B /lab/echo_load.py {SHARED4} {PORT} /tmp/load /tmp/stop")
+        self.addCleanup(self.machine.run, "touch /tmp/stop")
+
+        def progress():
+            """More than what is ever in flight has come back."""
+            before = int((self.machine.run("cat /tmp/load 2>/dev/null", check=False) or "0").split()[0])
+            self.eventually(lambda: load.status is not None or int(self.machine.run("cat /tmp/load").split()[0]) > before + STEP_BYTES,
+                            "the load to go on", timeout_s=120)
+            self.assertIsNone(load.status, load.output)
+
+        progress()
+        self.server.kill_engine()
+        progress()
+        self.server.kill()
+        self.server.start()
+        progress()
+        self.machine.run("touch /tmp/stop")
+        self.assertEqual(load.wait(180), 0, load.output)
+        back, pause = self.machine.run("cat /tmp/load").split()
+        self.figure(f"{self.authority} keeps the portmap: bytes echoed through two deaths; longest pause, s", f"{back}; {pause}")
+
+    def test_unmodified_program(self):
+        """tests/smoke/echo.c, as it is for Linux: IPv6 sockets that take IPv4."""
+        other = Unikernel(self.machine, "lr-echo", ECHO, f"smoke_echo {ECHO_PORT}")
+        self.addCleanup(other.destroy)
+        other.start(CALLED % "smoke_echo")
+        self.eventually(lambda: self.owner(ECHO_PORT) == "lr-echo", "the program's bind()")
+        self.assertGreater(rate(self.machine, "wire", SHARED4, "requests", 20, ECHO_PORT), 0)
+
+    # --- ports
+
+    def test_ports_have_owners(self):
+        for port in (PORT, SINK, SOURCE):
+            self.assertEqual(self.owner(port), "lr-services")
+        self.assertEqual(self.owner(PORT, "udp"), "lr-services")
+        for port in (SINK, SOURCE):
+            self.assertNotEqual(self.owner(port, "udp"), "lr-services")
+
+    def test_ephemeral_ports_are_leased(self):
+        held = self.server.ctl("guest", "lr-services")
+        for protocol in ("tcp", "udp"):
+            leased = [last - first + 1 for first, last, state in held[f"{protocol}_ports"] if state == "leased"]
+            self.assertEqual(sum(leased), 512, held)
+
+    def test_port_of_another(self):
+        """bind() fails with NetBSD's 48; what the loser has is its own and goes with it."""
+        loser = self.another("lr-loser", PORT - 1, f"bind to port {PORT}: Address already in use")
+        self.assertEqual(self.owner(PORT), "lr-services")
+        self.assertIn(self.owner(PORT - 1), ("lr-loser", "quarantined"))
+        loser.destroy()
+        self.assertEqual(self.owner(PORT), "lr-services")
+        self.eventually(lambda: self.server.guest("lr-loser") is None, "the server to let go of it")
+
+    def test_released_with_its_socket(self):
+        """Another unikernel may then have it."""
+        self.becomes_owner(BRIEF, "lr-services")
+        self.server.on_the_wire(f"python3 -c 'import socket; socket.create_connection((\"{SHARED4}\", {BRIEF}), 30).recv(1)'")
+        self.eventually(lambda: self.owner(BRIEF) != "lr-services", "the port to be given back", timeout_s=CLAIMED_LATER_S)
+        heir = self.another("lr-heir", BRIEF, READY)
+        self.assertEqual(self.owner(BRIEF), "lr-heir")
+        self.assertGreater(rate(self.machine, "wire", SHARED4, "to", STEP_BYTES, BRIEF), 0)
+        self.assertEqual(self.owner(PORT), "lr-services")
+        heir.destroy()
+
+
+class RumprunOnStockXen(Rumprun, case.XenTest):
+    """The server is the portmap's authority: claims go through the control ring."""
+
+    hypervisor, authority = "stock", "server"
+
+
+class RumprunOnPatchedXen(Rumprun, case.XenTest):
+    """The hypervisor is: claims are hypercalls."""
+
+    hypervisor, authority = "patched", "hypervisor"
