@@ -83,7 +83,7 @@ struct Config {
     struct Data {
         std::uint16_t threads = 1;
         std::vector<std::uint16_t> cores;  // to pin them to; empty: not pinned
-        std::uint32_t spin_us = 50;        // polling on after the last frame, before going to sleep
+        std::uint32_t poll_us = 200;       // looking on after the last frame before going to sleep, at most
         bool gro = true;
     } data;
 

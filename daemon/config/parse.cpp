@@ -288,7 +288,7 @@ void read_guests(TableReader& root, Config& config) {
 void read_data(TableReader table, Config::Data& data) {
     table.read("threads", data.threads, 1, max_data_threads);
     table.read("cores", data.cores, 0, 4095);
-    table.read("spin_us", data.spin_us, 0, 1'000'000);
+    table.read("poll_us", data.poll_us, 0, 1'000'000);
     table.read("gro", data.gro);
     table.finish();
 }

@@ -3,6 +3,7 @@
 
 #include <librettos/frame_ring.h>
 #include <librettos/handshake.h>
+#include <librettos/poll_window.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -70,6 +71,10 @@ void describe_run(CLI::App& run, GuestOptions& options) {
         ->capture_default_str();
     run.add_option("--ring-bytes", options.ring_bytes, "Bytes of each ring, a power of two (default: 262144)")
         ->check(check_ring, "RING");
+    run.add_option("--poll-us", options.poll_us,
+                   "Microseconds for which a thread without frames looks on at most before it sleeps; 0: never")
+        ->check(CLI::Range(0u, LVIF_POLL_MAX_US))
+        ->capture_default_str();
     run.add_option("--lease-ports", options.lease_ports, "Ports leased at a time for outgoing connections")
         ->check(check_lease, "PORTS")
         ->capture_default_str();

@@ -30,13 +30,15 @@ void count(std::atomic<std::uint64_t>& counter) {
 
 }  // namespace
 
-QueuePump::QueuePump(lvif_device* device, EventSource& events, std::uint16_t queue, int tap_fd, int attention)
+QueuePump::QueuePump(lvif_device* device, EventSource& events, std::uint16_t queue, int tap_fd, int attention,
+                     std::uint32_t poll_us)
     : device_(device),
       events_(events),
       queue_(queue),
       tap_fd_(tap_fd),
       attention_(attention),
       wake_(new_event()),
+      look_out_(poll_us),
       thread_([this] { run(); }) {
 }
 
@@ -139,12 +141,15 @@ void QueuePump::run() {
                 next = turn();
                 connected_ = next != Next::disconnected;
             }
-            if (next != Next::again) {
+            if (next == Next::sleep || next == Next::disconnected) {
                 watch(watched);
             }
         }
-        if (next == Next::again) {
+        if (next == Next::again || next == Next::look_on) {
             watched[1].revents = 0;
+            if (next == Next::look_on) {
+                sched_yield();
+            }
             continue;
         }
         poll(watched.data(), watched.size(), -1);
@@ -167,6 +172,7 @@ void QueuePump::watch(std::array<pollfd, 4>& watched) {
 }
 
 QueuePump::Next QueuePump::turn() {
+    moved_ = false;
     lvif_rx_wake(device_, queue_);
     bool const more_of_vf = vf_ != nullptr && vf_->lets_in() && vf_to_tap();
     // On the way back to the rings what they have is younger than what the VF has.
@@ -179,8 +185,14 @@ QueuePump::Next QueuePump::turn() {
     if (!connected_) {
         return Next::disconnected;
     }
+    if (moved_) {
+        look_out_.worked();
+    }
     if (more_of_vf || more_of_ring || more_of_tap) {
         return Next::again;
+    }
+    if (look_out_.again()) {
+        return Next::look_on;
     }
     if (tx_full_ && lvif_tx_wait(device_, queue_, lvif_tx_max(device_, queue_))) {
         return Next::again;
@@ -228,6 +240,7 @@ bool QueuePump::ring_to_tap() {
         lvif_rx_release(device_, queue_);
     }
     if (done > 0) {
+        moved_ = true;
         lvif_rx_publish(device_, queue_);
     }
     if (result < 0) {
@@ -263,6 +276,7 @@ bool QueuePump::tap_to_ring() {
         lvif_tx_commit(device_, queue_, frame_bytes, &offload);
     }
     if (done > 0) {
+        moved_ = true;
         lvif_tx_publish(device_, queue_);
     }
     tx_full_ = result == LVIF_EAGAIN;
@@ -337,10 +351,11 @@ void QueuePump::disconnect_on(int error) {
     }
 }
 
-FramePump::FramePump(lvif_device* device, EventSource& events, TapDevice const& tap) : attention_(new_event()) {
+FramePump::FramePump(lvif_device* device, EventSource& events, TapDevice const& tap, std::uint32_t poll_us)
+    : attention_(new_event()) {
     for (unsigned queue = 0; queue < tap.queues(); ++queue) {
         queues_.push_back(std::make_unique<QueuePump>(device, events, static_cast<std::uint16_t>(queue),
-                                                      tap.queue_fd(queue), attention_.get()));
+                                                      tap.queue_fd(queue), attention_.get(), poll_us));
     }
 }
 

@@ -7,10 +7,10 @@
 // read in the second half of the same turn and published with it: one notification a burst each way. Frames are written
 // from, and read into, ring memory; there is no other copy.
 //
-// A thread sleeps in poll(2) on the TAP queue and the queue pair's event when a turn found nothing and
-// lvif_rx_sleep() agrees. When the tx ring is full it stops watching the TAP: frames wait, and at last are dropped, in
-// the kernel's queue of that interface; lvif_tx_wait() makes the server say when there is room. A dead server looks
-// like a full ring and is waited for in the same way.
+// When a turn found nothing, the thread looks on for a while that adapts itself (librettos/poll_window.h), then sleeps
+// in poll(2) on the TAP queue and the queue pair's event, if lvif_rx_sleep() agrees. When the tx ring is full it stops
+// watching the TAP: frames wait, and at last are dropped, in the kernel's queue of that interface; lvif_tx_wait() makes
+// the server say when there is room. A dead server looks like a full ring and is waited for in the same way.
 //
 // A turn runs under the thread's mutex, and the thread forgets all about the connection between turns. So quiesce() is:
 // take the mutex, disconnect, wake the thread; it may still sleep on an event that is being freed, but will not touch
@@ -33,6 +33,7 @@
 
 #include "guest-frontend/linux/descriptor.hpp"
 #include "guest-frontend/linux/event_source.hpp"
+#include "guest-frontend/linux/look_out.hpp"
 #include "guest-frontend/linux/lvif.hpp"
 #include "guest-frontend/linux/tap_device.hpp"
 #include "guest-frontend/linux/vf_lane.hpp"
@@ -50,7 +51,9 @@ struct PumpDrops {
 class QueuePump {
   public:
     // tap_fd: non-blocking, with virtio-net headers. `attention` (an eventfd) is raised when the server broke a ring.
-    QueuePump(lvif_device* device, EventSource& events, std::uint16_t queue, int tap_fd, int attention);
+    // poll_us: how long it looks on at most.
+    QueuePump(lvif_device* device, EventSource& events, std::uint16_t queue, int tap_fd, int attention,
+              std::uint32_t poll_us);
     ~QueuePump();
     QueuePump(QueuePump const&) = delete;
     QueuePump& operator=(QueuePump const&) = delete;
@@ -69,7 +72,7 @@ class QueuePump {
     bool ring_was_empty() const { return ring_was_empty_.load(std::memory_order_acquire); }
 
   private:
-    enum class Next { again, sleep, disconnected };
+    enum class Next { again, look_on, sleep, disconnected };
 
     std::unique_lock<std::mutex> between_turns();
     void run();
@@ -97,6 +100,8 @@ class QueuePump {
     bool connected_ = false;
     bool tx_full_ = false;
     bool vf_full_ = false;
+    bool moved_ = false;  // frames, in this turn
+    LookOut look_out_;
     VfLane* vf_ = nullptr;
     bool watches_vf_ = false;
     SendBy send_by_ = SendBy::rings;
@@ -115,7 +120,7 @@ class QueuePump {
 // All queue pairs of a device.
 class FramePump {
   public:
-    FramePump(lvif_device* device, EventSource& events, TapDevice const& tap);
+    FramePump(lvif_device* device, EventSource& events, TapDevice const& tap, std::uint32_t poll_us);
 
     void connect(std::uint16_t queues);
     void quiesce() noexcept;

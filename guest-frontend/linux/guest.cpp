@@ -67,7 +67,7 @@ Guest::Guest(GuestOptions const& options, Host& host, TapDevice& tap, VfInterfac
     if (int const result = lvif_open(device_.get(), &environment_, &wanted); result < 0) {
         throw_errno(-result, "open the network device (check --queues and --ring-bytes)");
     }
-    pump_.emplace(device_.get(), host_, tap_);
+    pump_.emplace(device_.get(), host_, tap_, options_.poll_us);
     the_pump = &*pump_;
     if (vf != nullptr) {
         SwitchCalls<VfPath>::device = device_.get();

@@ -2,6 +2,8 @@
 // What the user asks of librettos-guest run.
 #pragma once
 
+#include <librettos/poll_window.h>
+
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -18,8 +20,9 @@ struct GuestOptions {
     std::uint16_t queues = 1;
     std::uint32_t ring_bytes = 0;  // 0: the library's default
     std::uint16_t lease_ports = 512;
-    std::string hypervisor_socket;  // empty: $LIBRETTOS_HYPERVISOR_SOCKET, else the default
-    std::uint32_t wait_s = 0;       // for a server; 0: for ever
+    std::uint32_t poll_us = LVIF_POLL_DEFAULT_US;  // looking on for frames before going to sleep, at most
+    std::string hypervisor_socket;                 // empty: $LIBRETTOS_HYPERVISOR_SOCKET, else the default
+    std::uint32_t wait_s = 0;                      // for a server; 0: for ever
     std::string log_level = "info";
     std::vector<std::string> command;
 };

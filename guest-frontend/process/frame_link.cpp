@@ -16,13 +16,15 @@ constexpr int ask_again_ms = 1;
 
 }  // namespace
 
-FrameLink::FrameLink(lvif_device* device, EventSource& events, Stack& stack, int attention, Vf* vf)
+FrameLink::FrameLink(lvif_device* device, EventSource& events, Stack& stack, int attention, std::uint32_t poll_us,
+                     Vf* vf)
     : device_(device),
       events_(events),
       stack_(stack),
       attention_(attention),
       vf_(vf),
       wake_(checked_descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "create an eventfd")),
+      look_out_(poll_us),
       thread_([this] { run(); }) {
 }
 
@@ -74,7 +76,7 @@ void FrameLink::run() {
     stack_.receiver_starts();
     std::array<pollfd, 3> watched{pollfd{wake_.get(), POLLIN, 0}, pollfd{-1, POLLIN, 0}, pollfd{-1, POLLIN, 0}};
     while (!stop_.load(std::memory_order_relaxed)) {
-        bool again = false;
+        Next next = Next::again;
         bool asks = false;
         while (callers_.load(std::memory_order_relaxed) != 0) {
             sched_yield();
@@ -84,13 +86,16 @@ void FrameLink::run() {
             if (rx_connected_ && watched[1].fd == event_fd_ && watched[1].revents != 0) {
                 events_.event_clear(event_port_);
             }
-            again = turn();
+            next = turn();
             watched[1].fd = rx_connected_ ? event_fd_ : -1;
             watched[2].fd = reads_vf_ ? vf_->event_fd() : -1;
             asks = (reads_vf_ && watched[2].fd < 0) || ask_vf_for_room_.load(std::memory_order_relaxed);
         }
         watched[1].revents = 0;
-        if (again) {
+        if (next == Next::look_on) {
+            sched_yield();
+        }
+        if (next != Next::sleep) {
             continue;
         }
         poll(watched.data(), watched.size(), asks ? ask_again_ms : -1);
@@ -102,8 +107,8 @@ void FrameLink::run() {
     stack_.receiver_ends();
 }
 
-// Returns whether another one is due at once.
-bool FrameLink::turn() {
+FrameLink::Next FrameLink::turn() {
+    moved_ = false;
     if (rx_connected_) {
         lvif_rx_wake(device_, 0);
     }
@@ -116,7 +121,16 @@ bool FrameLink::turn() {
         }
     }
     give_room();
-    return more_of_vf || more_of_ring || !may_sleep();
+    if (moved_) {
+        look_out_.worked();
+    }
+    if (more_of_vf || more_of_ring) {
+        return Next::again;
+    }
+    if (look_out_.again()) {
+        return Next::look_on;
+    }
+    return may_sleep() ? Next::sleep : Next::again;
 }
 
 bool FrameLink::may_sleep() {
@@ -180,18 +194,23 @@ int FrameLink::deliver(Peek&& peek, Release&& release, int& done) {
     }
     stack_.burst_ends();
     bursting_.store({}, std::memory_order_relaxed);
+    moved_ = true;
     std::lock_guard const lock(tx_);
     publish();
     return result;
 }
 
 void FrameLink::give_room() {
+    if (!wants_room_.load(std::memory_order_relaxed)) {
+        return;
+    }
     {
         std::lock_guard const lock(tx_);
         send_held();
         bool const all_left = !ask_vf_for_room_.load(std::memory_order_relaxed) || publish();
         if (all_left && wanted_ == 0 && held_.empty()) {
             ask_vf_for_room_.store(false, std::memory_order_relaxed);
+            wants_room_.store(false, std::memory_order_relaxed);
         }
         if (wanted_ == 0 || !has_room(wanted_)) {
             return;

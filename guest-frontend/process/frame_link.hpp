@@ -4,10 +4,11 @@
 // Theory of operation
 //
 // A turn of the receive thread is a burst of frames of the VF, one of the ring, delivered in place, then what waits for
-// room. It sleeps in poll(2) on the queue pair's event, which stands for both directions, and on the VF's, when
-// lvif_rx_sleep() and Vf::arm() agree. What the stack sends from within a burst (acknowledgements, mostly) is published
-// at its end: one notification, or one write to a register of the VF. A stack that knows when it will have sent all
-// that it is about to send has the same by Leaves::when_told.
+// room. When nothing came it looks on for a while that adapts itself (librettos/poll_window.h), then sleeps in poll(2)
+// on the queue pair's event, which stands for both directions, and on the VF's, if lvif_rx_sleep() and Vf::arm() agree.
+// What the stack sends from within a burst (acknowledgements, mostly) is published at its end: one notification, or one
+// write to a register of the VF. A stack that knows when it will have sent all that it is about to send has the same by
+// Leaves::when_told.
 //
 // send() never blocks. A full ring refuses the frame and makes the server say when there is room: the receive thread
 // then wakes who waits in wait_for_room() and calls Stack::room(). A dead server looks like a full ring. A VF says
@@ -34,6 +35,7 @@
 
 #include "guest-frontend/linux/descriptor.hpp"
 #include "guest-frontend/linux/event_source.hpp"
+#include "guest-frontend/linux/look_out.hpp"
 #include "guest-frontend/process/held_frames.hpp"
 #include "guest-frontend/process/stack.hpp"
 #include "guest-frontend/process/vf.hpp"
@@ -45,8 +47,9 @@ class FrameLink final : public SwitchedFrames {
     enum class Leaves { at_once, when_told };
 
     // `attention` (an eventfd) is raised when the server broke a ring, and when frames of the VF wait to be let in.
-    // vf: null where there is none; outlives this.
-    FrameLink(lvif_device* device, EventSource& events, Stack& stack, int attention, Vf* vf = nullptr);
+    // poll_us: how long it looks on at most. vf: null where there is none; outlives this.
+    FrameLink(lvif_device* device, EventSource& events, Stack& stack, int attention, std::uint32_t poll_us,
+              Vf* vf = nullptr);
     ~FrameLink() override;
     FrameLink(FrameLink const&) = delete;
     FrameLink& operator=(FrameLink const&) = delete;
@@ -96,7 +99,8 @@ class FrameLink final : public SwitchedFrames {
     std::unique_lock<std::mutex> between_turns();
     void wake();
     void run();
-    bool turn();
+    enum class Next { again, look_on, sleep };
+    Next turn();
     bool may_sleep();
     bool take_from_vf();
     bool take_from_ring();
@@ -134,6 +138,8 @@ class FrameLink final : public SwitchedFrames {
     bool reads_vf_ = false;
     bool vf_let_in_ = false;
     bool vf_armed_ = false;
+    bool moved_ = false;  // frames came in this turn
+    LookOut look_out_;
     bool vf_first_ = true;          // what it has is older than what the ring has
     Clock::time_point vf_frame_{};  // when one came
     Clock::time_point vf_empty_{};  // when none was there
@@ -150,6 +156,7 @@ class FrameLink final : public SwitchedFrames {
     std::condition_variable room_;
 
     std::atomic<bool> vf_waits_ = false;         // gathered, and not let in
+    std::atomic<bool> wants_room_ = false;       // somebody, or frames that are held: a look takes tx_ only then
     std::atomic<bool> ask_vf_for_room_ = false;  // somebody waits for room in the VF, or frames in it do
     std::atomic<bool> ring_was_empty_ = false;
     std::atomic<std::thread::id> bursting_;  // the receive thread's, while it publishes later what it sends

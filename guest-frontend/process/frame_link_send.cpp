@@ -30,6 +30,9 @@ int FrameLink::reserve(std::uint32_t length, std::uint8_t*& frame) {
     if (result == LVIF_EAGAIN) {
         wanted_ = length;
     }
+    if (result == LVIF_EAGAIN || reserved_in_ == SendBy::nothing) {
+        wants_room_.store(true, std::memory_order_relaxed);
+    }
     return result;
 }
 
@@ -50,8 +53,11 @@ int FrameLink::reserve_in_ring(std::uint32_t length, std::uint8_t*& frame) {
         return LVIF_ENOTCONN;
     }
     int result = lvif_tx_reserve(device_, 0, length, &frame);
-    if (result == LVIF_EAGAIN && lvif_tx_wait(device_, 0, length)) {
-        result = lvif_tx_reserve(device_, 0, length, &frame);
+    if (result == LVIF_EAGAIN) {
+        wants_room_.store(true, std::memory_order_relaxed);  // before the server may say that there is room
+        if (lvif_tx_wait(device_, 0, length)) {
+            result = lvif_tx_reserve(device_, 0, length, &frame);
+        }
     }
     if (result == LVIF_EPROTO || result == LVIF_ENOTCONN) {
         lose_rings();
@@ -71,6 +77,7 @@ int FrameLink::reserve_in_vf(std::uint32_t length, std::uint8_t*& frame) {
 }
 
 void FrameLink::ask_vf_for_room() {
+    wants_room_.store(true, std::memory_order_relaxed);
     if (!ask_vf_for_room_.exchange(true, std::memory_order_relaxed)) {
         wake();
     }

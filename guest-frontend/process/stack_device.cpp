@@ -59,7 +59,7 @@ StackDevice::StackDevice(GuestOptions const& options, char const* program, Stack
     if (int const result = lvif_open(device_.get(), &environment_, &wanted); result < 0) {
         throw_errno(-result, "open the network device (a ring has 65536 bytes times a power of two)");
     }
-    frames_.emplace(device_.get(), *host_, stack_, attention_.get(), vf);
+    frames_.emplace(device_.get(), *host_, stack_, attention_.get(), options_.poll_us, vf);
     if (vf != nullptr) {
         order_.emplace(*vf, *frames_, [](SwitchOrder::Kind, std::string const& text) { say(text); });
     }

@@ -21,11 +21,23 @@ void set_mode(GuestOptions& options, std::string const& mode) {
     options.dedicated = mode == "dedicated";
 }
 
-void set_ring(GuestOptions& options, std::string const& bytes) {
-    char const* const end = bytes.data() + bytes.size();
-    auto const result = std::from_chars(bytes.data(), end, options.ring_bytes);
+void set_number(std::uint32_t& number, std::string const& text, char const* what) {
+    char const* const end = text.data() + text.size();
+    auto const result = std::from_chars(text.data(), end, number);
     if (result.ec != std::errc{} || result.ptr != end) {
-        throw std::runtime_error("no size of a ring: '" + bytes + "' (65536 times a power of two)");
+        throw std::runtime_error(std::string(what) + ": '" + text + "'");
+    }
+}
+
+void set_ring(GuestOptions& options, std::string const& bytes) {
+    set_number(options.ring_bytes, bytes, "no size of a ring (65536 times a power of two)");
+}
+
+void set_poll(GuestOptions& options, std::string const& microseconds) {
+    constexpr char const* what = "no time to look on before sleeping (0 to 1000000 microseconds)";
+    set_number(options.poll_us, microseconds, what);
+    if (options.poll_us > LVIF_POLL_MAX_US) {
+        throw std::runtime_error(std::string(what) + ": '" + microseconds + "'");
     }
 }
 
@@ -41,11 +53,14 @@ void set_option(GuestOptions& options, std::string const& part) {
         set_ring(options, value);
     } else if (name == "vf" && !value.empty()) {
         options.vf = value;
+    } else if (name == "poll") {
+        set_poll(options, value);
     } else if (name == "socket" && !value.empty()) {
         options.hypervisor_socket = value;
     } else {
         throw std::runtime_error("no such option of the interface: '" + part +
-                                 "' (name=NAME,mode=shared|dedicated,ring=BYTES,vf=PCI-ADDRESS,socket=PATH)");
+                                 "' (name=NAME,mode=shared|dedicated,ring=BYTES,poll=MICROSECONDS,vf=PCI-ADDRESS,"
+                                 "socket=PATH)");
     }
 }
 
@@ -70,6 +85,9 @@ GuestOptions interface_options(std::string const& device) {
     }
     if (char const* const vf = std::getenv("LIBRETTOS_VF")) {
         options.vf = vf;
+    }
+    if (char const* const microseconds = std::getenv("LIBRETTOS_POLL_US")) {
+        set_poll(options, microseconds);
     }
     if (!is_number(device)) {
         std::istringstream parts(device);

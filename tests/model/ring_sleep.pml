@@ -3,7 +3,8 @@
  * The sleep protocol of the frame ring (librettos/frame_ring.h, "Waiting"), both directions.
  *
  * Theory of operation. A producer sends FRAMES frames of one size through a ring that holds CAPACITY of them; a consumer takes them.
- * Each publishes its position at once or later, as it likes, but before it sleeps. Memory is as on a machine with store buffers:
+ * Each publishes its position at once or later, as it likes, but before it sleeps; a consumer that finds nothing sleeps or looks
+ * again (librettos/poll_window.h). Memory is as on a machine with store buffers:
  * a store goes into its process's FIFO buffer and reaches memory at any later time; a load reads memory; a fence waits until the
  * buffer is empty. (Each reads only what the other writes, so a load never has to look into its own buffer.) An event is a bit that a
  * notification sets and a wait takes; somebody may set it without reason, a few times.
@@ -176,7 +177,10 @@ proctype Consumer()
 			fi
 		:: else ->
 			publish_tail();
-			sleep()
+			if
+			:: sleep()
+			:: skip /* looks on, with SLEEPS 0, as often as it likes */
+			fi
 		fi
 	od;
 	publish_tail();

@@ -172,7 +172,7 @@ DataPlane::DataPlane(EngineBoot const& boot, NetworkIdentity const& network, lvi
         setup.cells = state.cells(i);
         setup.index = i;
         setup.threads = boot.data_threads;
-        setup.spin_us = boot.config->data.spin_us;
+        setup.poll_us = boot.config->data.poll_us;
         setup.gro = boot.config->data.gro;
         state.data_threads.push_back(std::make_unique<DataThread>(setup, network, portmap, state.event_fd));
     }

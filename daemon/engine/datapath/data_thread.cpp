@@ -6,6 +6,7 @@
 #include <rte_ethdev.h>
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -58,6 +59,7 @@ DataThread::DataThread(DataThreadSetup const& setup, NetworkIdentity const& netw
       guests_(max_slots, nullptr),
       sole_queues_(max_slots, nullptr),
       large_frame_(new std::uint8_t[LVIF_MAX_FRAME_BYTES + 1U]),
+      poll_window_(lvif_poll_start(setup.poll_us)),
       acknowledge_fd_(acknowledge_fd) {
     // Frames are copied in pieces of 16 bytes.
     buffer_room_ = (rte_pktmbuf_data_room_size(setup.pool) - RTE_PKTMBUF_HEADROOM) & ~15U;
@@ -134,32 +136,46 @@ bool DataThread::turn() {
         stats.busy_ns.store(stats.busy_ns.load(std::memory_order_relaxed) + now_ns_ - before_ns,
                             std::memory_order_relaxed);
     }
+    if (worked) {
+        if (!last_turn_worked_) {
+            lvif_poll_came(&poll_window_, now_ns_ - worked_ns_);
+        }
+        worked_ns_ = now_ns_;
+    }
     last_turn_worked_ = worked;
     return worked;
 }
 
 void DataThread::run() {
-    std::uint64_t last_work_ns = now_ns_;
     while (!stopping_) {
         bool const worked = turn();
-        if (worked) {
-            last_work_ns = now_ns_;
-        }
         if (turns_ % housekeeping_turns == 0) {
             housekeeping();
         }
-        if (!worked && now_ns_ - last_work_ns > std::uint64_t{setup_.spin_us} * 1000) {
-            housekeeping();
+        if (worked) {
+            continue;
+        }
+        std::uint64_t const waited_ns = now_ns_ - worked_ns_;
+        bool const in_window = lvif_poll_again(&poll_window_, waited_ns);
+        // Who sleeps for a fixed time does not learn how short the wait could have been.
+        if (in_window || (nothing_wakes() && waited_ns < poll_window_.limit_ns)) {
+            sched_yield();
+        } else {
+            chores();
             sleep();
-            last_work_ns = now_ns_;
         }
     }
     publish_rings();
 }
 
 void DataThread::housekeeping() {
-    stopping_ |= !take_commands();
     look_at_events(0);
+    chores();
+}
+
+// What needs no system call.
+void DataThread::chores() {
+    stopping_ |= !take_commands();
     wake_due();
     expire_fragments();
 }
@@ -352,8 +368,13 @@ void DataThread::wake_due() {
     }
 }
 
+// When the port takes what it had no room for, or has frames and no descriptor: it is asked once a millisecond.
+bool DataThread::nothing_wakes() const {
+    return mine_.tx_first != mine_.tx_end || port_fd_ < 0;
+}
+
 int DataThread::sleep_limit_ms() const {
-    if (mine_.tx_first != mine_.tx_end || port_fd_ < 0) {
+    if (nothing_wakes()) {
         return 1;
     }
     std::uint64_t until_ns = now_ns_ + longest_sleep_ms * ns_per_ms;

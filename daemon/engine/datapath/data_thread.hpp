@@ -11,15 +11,18 @@
 //   A guest's frame is copied to private memory first and judged by that copy. Full ring towards a guest: the frame is
 //   dropped and counted. Full transmit queue, or a guest over its rate: the frames stay in the guest's ring.
 //
-//   A queue that was empty for a while is armed and then costs nothing until its event fires. When nothing is
-//   awake and the wire is quiet for spin_us, the thread sleeps in epoll_wait on the guests' events, the port's
-//   descriptor or interrupt, and its own wake-up.
+//   A queue that was empty for a while, in turns that had other work, is armed and then costs nothing until its event
+//   fires. When there is nothing for any of them, nor from the wire, the thread looks on for a while that adapts itself
+//   (librettos/poll_window.h), then sleeps in epoll_wait on the guests' events, the port's descriptor or interrupt, and
+//   its own wake-up.
 //
 //   Each guest queue is served by one thread; frames for another thread's are handed to it. So are frames that only the
 //   keeper can judge (keeper.hpp).
 //
 // The control thread owns nothing in here but the two ends of the queues `commands` and `acknowledgements`.
 #pragma once
+
+#include <librettos/poll_window.h>
 
 #include <array>
 #include <atomic>
@@ -74,7 +77,7 @@ struct DataThreadSetup {
     std::uint64_t* cells = nullptr;  // of this thread
     std::uint16_t index = 0;
     std::uint16_t threads = 1;
-    std::uint32_t spin_us = 50;
+    std::uint32_t poll_us = LVIF_POLL_DEFAULT_US;
     bool gro = true;
 };
 
@@ -177,6 +180,7 @@ class DataThread {
     }
 
     // data_thread.cpp
+    void chores();
     bool take_commands();
     void adopt_in_flight();
     void add(Guest& guest);
@@ -190,12 +194,13 @@ class DataThread {
     void on_doorbell(GuestQueue& queue);
     void wake_due();
     void sleep();
+    bool nothing_wakes() const;
     int sleep_limit_ms() const;
     void refresh_time();
 
     static constexpr std::uint32_t batch = 32;
     static constexpr std::uint32_t guest_burst = 64;       // frames of one queue per turn
-    static constexpr std::uint32_t idle_turns_limit = 64;  // empty polls before a queue is armed
+    static constexpr std::uint32_t idle_turns_limit = 64;  // empty polls of a busy thread before a queue is armed
     static constexpr std::uint32_t housekeeping_turns = 32;
     static constexpr std::uint32_t empty_doorbells_per_s = 20'000;
     static constexpr std::uint32_t max_segments = 64;  // of one large frame; what send_space() must be for one
@@ -226,7 +231,9 @@ class DataThread {
     std::unique_ptr<std::uint8_t[]> segment_;      // one segment of it
     std::uint32_t buffer_room_ = 0;                // bytes of frame that an mbuf takes
     std::uint32_t max_wire_frame_ = 0;
+    lvif_poll_window poll_window_;
     std::uint64_t now_ns_ = 0;
+    std::uint64_t worked_ns_ = 0;  // of the last turn that did
     std::uint64_t published_ns_ = 0;
     std::uint64_t stuck_since_ns_ = 0;  // since when the port takes nothing; 0: it does
     std::uint32_t turns_ = 0;

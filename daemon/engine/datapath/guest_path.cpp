@@ -93,7 +93,7 @@ bool DataThread::serve(GuestQueue& queue) {
     if (!queue.from_guest.refresh()) {
         if (queue.from_guest.broken()) {
             report_broken(queue, "broken tx ring");
-        } else if (++queue.idle_turns > idle_turns_limit) {
+        } else if (last_turn_worked_ && ++queue.idle_turns > idle_turns_limit) {
             put_to_sleep(queue);
         }
         return false;

@@ -46,7 +46,7 @@ struct alignas(64) GuestQueue {
     RingConsumer from_guest;
     Guest* guest;
     EventChannel* event;
-    std::uint32_t idle_turns = 0;       // polls in a row that found nothing
+    std::uint32_t idle_turns = 0;       // polls of a busy thread in a row that found nothing
     std::uint32_t empty_doorbells = 0;  // in the present second
     std::uint64_t empty_since_ns = 0;
     std::uint64_t wake_ns = 0;

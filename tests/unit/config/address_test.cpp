@@ -70,7 +70,7 @@ TEST(Network, Mac) {
 }
 
 TEST(Text, NearestWord) {
-    std::array<std::string_view, 3> const words{"threads", "cores", "spin_us"};
+    std::array<std::string_view, 3> const words{"threads", "cores", "poll_us"};
     EXPECT_EQ(nearest_word("thread", words), "threads");
     EXPECT_EQ(nearest_word("core", words), "cores");
     EXPECT_EQ(nearest_word("colour_of_the_sky", words), "");

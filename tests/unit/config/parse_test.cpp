@@ -68,7 +68,7 @@ guests = 9
 [data]
 threads = 2
 cores = [0, 1]
-spin_us = 3
+poll_us = 3
 gro = false
 [paths]
 api_socket = "/tmp/a"
@@ -108,7 +108,7 @@ level = "debug"
     EXPECT_EQ(c.limits.guests, 9U);
     EXPECT_EQ(c.data.threads, 2);
     EXPECT_EQ(c.data.cores, (std::vector<std::uint16_t>{0, 1}));
-    EXPECT_EQ(c.data.spin_us, 3U);
+    EXPECT_EQ(c.data.poll_us, 3U);
     EXPECT_FALSE(c.data.gro);
     EXPECT_EQ(c.paths.api_socket, "/tmp/a");
     EXPECT_EQ(c.paths.api_group, "wheel");
@@ -125,8 +125,8 @@ TEST(Parse, SyntaxErrorNamesLineAndColumn) {
 }
 
 TEST(Parse, UnknownKeySuggestsTheNearest) {
-    EXPECT_THAT(refusal(with_minimum("[data]\nspin_ms = 3\n")),
-                AllOf(StartsWith("f:7:1: unknown key \"data.spin_ms\""), HasSubstr("write \"spin_us\"")));
+    EXPECT_THAT(refusal(with_minimum("[data]\npoll_ms = 3\n")),
+                AllOf(StartsWith("f:7:1: unknown key \"data.poll_ms\""), HasSubstr("write \"poll_us\"")));
     EXPECT_THAT(refusal(with_minimum("[limit]\nguests = 3\n")), HasSubstr("\"limits\""));
     EXPECT_THAT(refusal(with_minimum("[data]\nzzzzzzzzzz = 3\n")),
                 AllOf(HasSubstr("remove it"), HasSubstr("threads"), HasSubstr("gro")));
@@ -157,7 +157,7 @@ INSTANTIATE_TEST_SUITE_P(Values, Ranges,
                          ::testing::Values(OutOfRange{"[data]\nthreads = 0", "from 1 to 16"},
                                            OutOfRange{"[data]\nthreads = 17", "from 1 to 16"},
                                            OutOfRange{"[data]\nthreads = -1", "-1 is out of range"},
-                                           OutOfRange{"[data]\nspin_us = 9223372036854775807", "out of range"},
+                                           OutOfRange{"[data]\npoll_us = 9223372036854775807", "out of range"},
                                            OutOfRange{"[data]\ncores = [0, 1]", "one core for each thread"},
                                            OutOfRange{"[limits]\nqueues = 17", "from 1 to 16"},
                                            OutOfRange{"[limits]\nring_bytes = 100000", "power of two"},

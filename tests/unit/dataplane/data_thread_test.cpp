@@ -254,7 +254,13 @@ TEST_F(DataThreadTest, DoorbellsOnlyForThoseWhoSleep) {
 TEST_F(DataThreadTest, AnIdleQueueIsArmedAndWokenByItsDoorbell) {
     TestGuest& guest = serve(1, 0, {80});
     turn(100);
-    EXPECT_EQ(guest.tx_header().consumer_sleeps, 1U);
+    EXPECT_EQ(guest.tx_header().consumer_sleeps, 0U) << "a thread without work looks at all it has looked at";
+    serve(2, 0, {81});
+    for (int i = 0; i < 70; ++i) {
+        world->arrive(make_frame(world->inbound(81)));
+        turn();
+    }
+    EXPECT_EQ(guest.tx_header().consumer_sleeps, 1U) << "one with work does not";
     guest.send(make_frame(world->outbound(80)));
     turn();
     EXPECT_TRUE(world->sent().empty()) << "nobody looked: the doorbell has not been heard yet";
@@ -284,7 +290,7 @@ TEST_F(DataThreadTest, ADoorbellStormIsMuted) {
 // Commands are looked for every 32 turns and before a sleep: here at both places in the same round.
 TEST_F(DataThreadTest, AStopIsKeptUntilTheLoopEnds) {
     DataThreadSetup setup = world->setup();
-    setup.spin_us = 0;
+    setup.poll_us = 0;
     thread_ = std::make_unique<DataThread>(setup, network_, world->portmap(), ack_fd_);
     turn(31);
     DataCommand const stop{DataCommand::Kind::stop, wire_slot, nullptr, nullptr};

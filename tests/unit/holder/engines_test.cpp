@@ -129,7 +129,7 @@ TEST(Signals, HangupReplacesTheEngine) {
     RunningHolder holder({});
     holder.await_notice("READY=1");
     holder.forget_notices();
-    holder.write_config("[data]\nspin_us = 7\n");
+    holder.write_config("[data]\npoll_us = 7\n");
     kill(holder.pid(), SIGHUP);
     holder.await_notice("RELOADING=1");
     holder.await_generation(2);

@@ -23,7 +23,8 @@ namespace {
 // A guest's end: 192.0.2.<host> on lvif0, whose only neighbour is the other host, in the calling thread's namespace.
 class End {
   public:
-    End(std::uint8_t host, std::uint8_t neighbour) : tap_("lvif0", 1), pump_(&ring, events_, tap_) {
+    End(std::uint8_t host, std::uint8_t neighbour)
+        : tap_("lvif0", 1), pump_(&ring, events_, tap_, LVIF_POLL_DEFAULT_US) {
         Offer offer{};
         offer.mac[0] = 2;
         offer.mac[5] = host;

@@ -47,7 +47,7 @@ class VfSwitching : public testing::Test {
         elsewhere_ = route_in_home();
         ASSERT_TRUE(enter_private_network());
         tap_.emplace("lvif0", 1);
-        pump_.emplace(&ring_, events_, *tap_);
+        pump_.emplace(&ring_, events_, *tap_, LVIF_POLL_DEFAULT_US);
         Offer offer{};
         std::copy(guests_mac.begin(), guests_mac.end(), offer.mac);
         std::uint8_t const address[4] = {192, 0, 2, 2};

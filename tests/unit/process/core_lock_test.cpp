@@ -32,7 +32,7 @@ class Deaf final : public Stack {
 class CoreLocked : public testing::Test {
   public:
     static void SetUpTestSuite() { tcpip_init(nullptr, nullptr); }
-    CoreLocked() : link(&ring, events, stack, -1) { link.connect(); }
+    CoreLocked() : link(&ring, events, stack, -1, LVIF_POLL_DEFAULT_US) { link.connect(); }
 
     void send() {
         auto const leaves = leaves_with_core_lock(link) ? FrameLink::Leaves::when_told : FrameLink::Leaves::at_once;

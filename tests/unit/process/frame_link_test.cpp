@@ -74,7 +74,7 @@ class StackDouble final : public Stack {
 
 class Switched : public testing::TestWithParam<bool> {
   protected:
-    Switched() : vf(GetParam()), link(&ring, events, stack, attention, &vf) { link.connect(); }
+    Switched() : vf(GetParam()), link(&ring, events, stack, attention, LVIF_POLL_DEFAULT_US, &vf) { link.connect(); }
     ~Switched() override { ::close(attention); }
 
     int send(std::uint32_t number, FrameLink::Leaves leaves = FrameLink::Leaves::at_once) {
