@@ -68,11 +68,22 @@ static void detach(struct lvif_device *device, uint64_t now_us, enum lvif_state 
 	(void)lvif_state_set(device, state);
 }
 
+/* "" when there is none. */
+static bool read_detach_reason(struct lvif_device *device, char reason[LVIF_REASON_BYTES])
+{
+	char text[LVIF_REASON_BYTES];
+	bool const found =
+	        lvif_store_read(&device->environment, device->backend, LVIF_KEY_DETACH_REASON, text, sizeof(text)) == 0;
+
+	lvif_text_copy_printable(reason, LVIF_REASON_BYTES, found ? text : "", LVIF_REASON_BYTES);
+	return found;
+}
+
 static void detach_by_server(struct lvif_device *device, uint64_t now_us)
 {
 	char reason[LVIF_REASON_BYTES];
 
-	if (lvif_store_read(&device->environment, device->backend, LVIF_KEY_DETACH_REASON, reason, sizeof(reason)) == 0)
+	if (read_detach_reason(device, reason))
 		detach(device, now_us, LVIF_STATE_CLOSED, reason);
 	else if (device->phase == LVIF_PHASE_CONNECTED && device->message_reason[0] != '\0')
 		detach(device, now_us, LVIF_STATE_CLOSED, device->message_reason);
@@ -94,6 +105,8 @@ static bool step_waiting(struct lvif_device *device, uint64_t now_us)
 	result = lvif_backend_find(device);
 	if (result == 0)
 		result = lvif_backend_state(device);
+	if (result == LVIF_STATE_CLOSED) /* it may have refused us */
+		(void)read_detach_reason(device, device->reason);
 	if (result >= 0 && result != LVIF_STATE_INIT_WAIT)
 		return false;
 	if (result == LVIF_STATE_INIT_WAIT)
@@ -144,6 +157,8 @@ static bool step_offered(struct lvif_device *device, uint64_t now_us)
 		lvif_wake_at(device, now_us);
 		return false;
 	}
+	if (offer.mode == LVIF_MODE_SHARED && device->options.never_shared)
+		return false;
 	if (lvif_connection_build(device) != 0) {
 		back_off(device, now_us);
 		device->phase = LVIF_PHASE_WAITING;

@@ -121,6 +121,7 @@ struct lvif_options {
 	uint32_t ring_bytes; /* wanted; the offer bounds it; 0: LVIF_RING_DEFAULT_CAPACITY */
 	uint32_t features;   /* wanted LVIF_F_*; used: what the offer has of them */
 	enum lvif_mode mode; /* request-mode */
+	bool never_shared;   /* an offer of the shared address is not taken: OFFERED until there is another */
 	char program[40];    /* for LVIF_MSG_HELLO */
 };
 
@@ -167,7 +168,7 @@ enum lvif_phase lvif_poll(struct lvif_device *device, uint64_t *next_us);
 void lvif_close(struct lvif_device *device);
 
 struct lvif_offer const *lvif_offer(struct lvif_device const *device); /* NULL before OFFERED */
-/* Why the server detached us; while WAITING: what is wrong with its offer; else "". */
+/* Why the server detached us; while WAITING: what is wrong with its offer, or why it makes none; else "". */
 char const *lvif_detach_reason(struct lvif_device const *device);
 bool lvif_link_up(struct lvif_device const *device);
 uint16_t lvif_mtu(struct lvif_device const *device);      /* changes while connected */

@@ -130,4 +130,39 @@ TEST(Offer, that_changes_before_connecting_is_shown_again) {
     EXPECT_EQ(guest.poll(), LVIF_PHASE_CONNECTING);
 }
 
+TEST(Offer, of_the_shared_address_is_not_taken_by_a_guest_that_is_never_shared) {
+    FakeWorld world(1);
+    FakeServer server(world);
+    Guest guest(world, server);
+    server.offer["mode"] = "shared";
+    lvif_options wanted = Guest::options();
+    wanted.never_shared = true;
+    ASSERT_EQ(guest.open(wanted), 0);
+    guest.run_for(1000000);
+    EXPECT_EQ(guest.phase, LVIF_PHASE_OFFERED);
+    EXPECT_EQ(lvif_offer(guest.device)->mode, LVIF_MODE_SHARED);
+    EXPECT_EQ(guest.next_us(), UINT64_MAX) << "only a watch ends this wait";
+    EXPECT_EQ(world.read(FakeServer::frontend + "/state"), "1");
+    EXPECT_TRUE(world.regions().empty());
+    server.offer["mode"] = "dedicated";
+    server.write_offer();
+    EXPECT_TRUE(guest.connect());
+}
+
+TEST(Offer, that_is_not_made_has_a_reason) {
+    FakeWorld world(1);
+    FakeServer server(world);
+    Guest guest(world, server);
+    ASSERT_EQ(guest.open(), 0);
+    guest.poll();
+    server.write_offer();
+    world.write(FakeServer::backend + "/detach-reason", "no dedicated address: \x01");
+    world.write(FakeServer::backend + "/state", "6");
+    EXPECT_EQ(guest.poll(), LVIF_PHASE_WAITING);
+    EXPECT_STREQ(lvif_detach_reason(guest.device), "no dedicated address: ?");
+    world.write(FakeServer::backend + "/state", "2");
+    EXPECT_EQ(guest.poll(), LVIF_PHASE_OFFERED);
+    EXPECT_STREQ(lvif_detach_reason(guest.device), "");
+}
+
 }  // namespace
