@@ -4,7 +4,7 @@
 from netserver import SHARED4
 
 FILE_BYTES = 3_000_000
-NGINX = """
+NGINX_ALONE = """
 mkdir -p /www /var/log/nginx /var/lib/nginx
 head -c %d /dev/urandom >/www/file
 head -c 100000 /www/file >/www/small
@@ -14,19 +14,21 @@ daemon off; worker_processes 1; user root; pid /tmp/nginx.pid; error_log stderr;
 events { worker_connections 64; }
 http { access_log off; default_type text/plain; server { listen 80; root /www; } }
 END
-exec librettos-guest run --name lr-web -- nginx -e stderr -c /tmp/nginx.conf
+exec nginx -e stderr -c /tmp/nginx.conf
 """ % FILE_BYTES
+NGINX = NGINX_ALONE.replace("exec nginx", "exec librettos-guest run --name lr-web -- nginx")
 
 
 class Downloads:
-    """For groups with a guest that runs NGINX; `sha256` is of its file."""
+    """For groups with a guest that runs NGINX at `address`; `sha256` is of its file."""
 
     sha256 = ""
+    address = SHARED4
 
     def fetch(self, rate=""):
-        """A step that downloads lr-web's file, at a limited rate if one is given."""
+        """A step that downloads the file, at a limited rate if one is given."""
         limit = f"--limit-rate {rate}" if rate else ""
-        return self.machine.start_step(f"rm -f /tmp/file; ip netns exec wire curl -sS --fail {limit} -o /tmp/file http://{SHARED4}/file")
+        return self.machine.start_step(f"rm -f /tmp/file; ip netns exec wire curl -sS --fail {limit} -o /tmp/file http://{self.address}/file")
 
     def check_file(self, step):
         self.assertEqual(step.wait(180), 0, step.output)

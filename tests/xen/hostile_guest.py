@@ -131,7 +131,7 @@ class HostileGuest:
         """Attack after attack by one domU; then it is destroyed in an event storm, and nothing of it stays."""
         if not overlay.built(self.lab.build, ("hostile_domu",)):
             self.skipTest("there is no hostile_domu in the build folder: it needs libxen-dev")
-        held, generation = self.held(), self.server.status()["engine_generation"]
+        held, generation = self.held(self.guests["lr-cache"].domid), self.server.status()["engine_generation"]
         self.hostile = self.add_guest(NAME, "pv", "echo 8192 >/sys/module/xen_gntalloc/parameters/limit")
         self.eventually(lambda: self.server.guest(NAME), "its device")
         self.server.ctl("limit", NAME, "--ports", PORTS)
@@ -150,7 +150,7 @@ class HostileGuest:
             self.honest.end()
             self.hostile.destroy()
         self.assertEqual(self.server.status()["engine_generation"], generation)
-        self.eventually(lambda: self.held() == held, "everything to be given back", timeout_s=60)
+        self.eventually(lambda: self.held(self.guests["lr-cache"].domid) == held, "everything to be given back", timeout_s=60)
         self.check_file(self.fetch())
 
     def lines(self):

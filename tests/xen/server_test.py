@@ -2,11 +2,11 @@
 """The network server in dom0 and librettos-guest in domUs that share one IP address, on both kinds of hypervisor."""
 
 import os
-import re
 import time
 
 import case
 import hostile_guest
+from accounts import Accounts
 from domu import DomU, pvh_obstacle
 from download import NGINX, Downloads
 from netserver import SHARED4, NetServer
@@ -21,7 +21,7 @@ exec librettos-guest run --name lr-files -- httpd -f -p 8080 -h /srv
 CYCLES = 8 if "XEN_MINUTES" in os.environ else 200
 
 
-class SharedAddress(Downloads):
+class SharedAddress(Downloads, Accounts):
     """The tests; the classes below say on which hypervisor. Three guests live as long as the class."""
 
     programs = ("librettos-netserver", "librettosctl", "librettos-guest")
@@ -99,27 +99,6 @@ class SharedAddress(Downloads):
 
     # --- ends
 
-    def held(self):
-        """What the server and dom0 hold for guests: numbers that have to come back to what they were."""
-        resources = self.server.status()["resources"]
-        domid = self.guests["lr-cache"].domid
-        counted = self.machine.run(f"""
-            /usr/lib/xen-4.17/bin/lsevtchn 0 | wc -l
-            /usr/lib/xen-4.17/bin/lsevtchn {domid} | wc -l
-            xenstore-ls /local/domain/0/backend | wc -l
-            xenstore-ls /local/domain/{domid} | wc -l
-            ls /proc/$(pgrep -P $(cat /run/holder.pid))/fd | wc -l
-            grep -c gntdev /proc/$(pgrep -P $(cat /run/holder.pid))/maps || true""").split()
-        names = ("channels of dom0", "channels of the guest", "store nodes of dom0", "store nodes of the guest", "descriptors", "maps")
-        return {**resources, **dict(zip(names, map(int, counted))), "mapped grants": self.mapped_grants()}
-
-    def mapped_grants(self):
-        """Of all domains, by Xen's own word."""
-        begin = self.machine.serial.stat().st_size
-        self.machine.run("xl debug-keys g")
-        said = self.eventually(lambda: (text := self.machine.serial.read_bytes()[begin:]).count(b"] done") and text, "Xen's list of grants")
-        return len(re.findall(rb"\(XEN\) +\[0x[0-9a-f]+\]", said))
-
     def cycle(self, name, count):
         """Detaches and attaches a guest so many times, each time until it is connected."""
         self.machine.run(f"""
@@ -136,22 +115,15 @@ class SharedAddress(Downloads):
     def test_zero_growth(self):
         """Attached and detached many times."""
         self.cycle("lr-cache", 5)
-        before = self.held()
+        before = self.held(self.guests["lr-cache"].domid)
         began = time.monotonic()
         self.cycle("lr-cache", CYCLES)
         self.figure(f"{self.authority} keeps the portmap: detached and attached, each, s", (time.monotonic() - began) / CYCLES)
-        self.assertEqual(self.held(), before)
+        self.assertEqual(self.held(self.guests["lr-cache"].domid), before)
         self.wait_for_tcp(6379)
 
-    def check_gone(self, name, domid):
-        """Of a domain that was destroyed nothing stays with the server, Xen and the store."""
-        self.eventually(lambda: self.server.guest(name) is None, "the server to let go of it")
-        self.eventually(lambda: str(domid) not in {line.split()[-5] for line in self.machine.run("xl list").splitlines()[1:]},
-                        "the domain to be gone, not a zombie that somebody still maps")
-        self.assertNotEqual(self.machine.status_of(f"xenstore-exists /local/domain/0/backend/lvif/{domid}"), 0)
-
     def test_destroyed_in_mid_traffic(self):
-        before = self.held()
+        before = self.held(self.guests["lr-cache"].domid)
         victim = self.add_guest("lr-victim", "pv", NGINX.replace("--name lr-web", "--name lr-victim").replace("listen 80;", "listen 81;"))
         self.wait_for_tcp(81)
         domid = victim.domid
@@ -160,7 +132,7 @@ class SharedAddress(Downloads):
         victim.destroy()
         self.assertEqual(self.server.port(81)["state"], "quarantined")
         self.check_gone("lr-victim", domid)
-        self.eventually(lambda: self.held() == before, "everything to be given back")
+        self.eventually(lambda: self.held(self.guests["lr-cache"].domid) == before, "everything to be given back")
         self.assertEqual(self.server.on_the_wire(f"curl -sS --fail http://{SHARED4}/"), "nginx in lr-web\n")
         step.wait(120)  # cut off, or not: the peer may have had all of it in its buffers
 

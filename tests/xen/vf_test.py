@@ -6,7 +6,7 @@ import re
 import case
 import nics
 from domu import DomU
-from machine import HERE, PATIENCE
+from loads import EchoLoad
 from netserver import CONFIGURATION, DEDICATED4, NetServer, wire
 
 VFS = ("0000:01:10.0", "0000:01:10.2")
@@ -37,7 +37,6 @@ class VfServer(NetServer):
     def make_wire(self):
         self.machine.run(MAKE_WIRE, timeout_s=120)
         self.machine.put("netserver.toml", CONFIGURATION % "net_af_packet0,iface=pf0" + DIRECT)
-        self.machine.put("echo_load.py", (HERE / "echo_load.py").read_text())
 
 
 class BridgeVlans(case.XenTest):
@@ -51,7 +50,7 @@ class BridgeVlans(case.XenTest):
         self.assertNotIn("[  SKIPPED ]", said)
 
 
-class IgbVf(case.XenTest):
+class IgbVf(EchoLoad, case.XenTest):
     """The server lives as long as the class, one domU until a test destroys it."""
 
     programs = ("librettos-netserver", "librettosctl", "librettos-guest", "smoke_echo")
@@ -91,31 +90,6 @@ class IgbVf(case.XenTest):
 
     def frames_of_pf(self):
         return int(self.machine.run("cat /sys/class/net/pf0/statistics/rx_packets"))
-
-    # --- load
-
-    def start_load(self):
-        self.machine.run("rm -f /tmp/load /tmp/stop")
-        self.load = self.machine.start_step(
-            f"STILL_S={60 * PATIENCE} exec ip netns exec wire python3 -B /lab/echo_load.py {DEDICATED4} 7 /tmp/load /tmp/stop")
-        self.addCleanup(self.machine.run, "touch /tmp/stop")
-        self.progress()
-
-    def loaded(self):
-        """(bytes that came back, longest pause in seconds)"""
-        back, pause = self.machine.run("cat /tmp/load").split()
-        return int(back), float(pause)
-
-    def progress(self):
-        """Until as much has come back as is never in flight at a time."""
-        self.assertIsNone(self.load.status, self.load.output)
-        before = self.loaded()[0] if self.machine.status_of("[ -e /tmp/load ]") == 0 else 0
-        self.eventually(lambda: self.load.status is not None or self.loaded()[0] > before + 600_000, "the load to go on", timeout_s=120)
-        self.assertIsNone(self.load.status, self.load.output)
-
-    def end_load(self):
-        self.machine.run("touch /tmp/stop")
-        self.assertEqual(self.load.wait(180), 0, self.load.output)
 
     # --- tests
 
