@@ -29,7 +29,7 @@ MAY_INCLUDE = {
 }
 
 DPDK_FOLDERS = ("drivers/nic/", "guest-frontend/dpdk/", "daemon/holder/", "daemon/engine/datapath/", "tests/")
-XEN_FOLDERS = ("drivers/hypervisor/xen/", "guest-frontend/rumprun/", "guest-frontend/xen/", "tests/")
+XEN_FOLDERS = ("drivers/hypervisor/xen/", "guest-frontend/kernel/", "guest-frontend/rumprun/", "guest-frontend/xen/", "tests/")
 # Know bytes and addresses, no DPDK.
 NO_DPDK = re.compile(r"daemon/engine/datapath/(classify|classifier|directory|checksum|segment|frame_ring)\w*\.\w+$")
 

@@ -9,6 +9,8 @@ import shutil
 import subprocess
 import sys
 
+from kernel_guest import build_module, kernel_version
+
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 SMOKE_SCRIPT = ROOT / "tests/smoke/in_xen.py"
@@ -97,6 +99,9 @@ def for_domu(build, work, folder, extra=()):
         _install(source, tree / "opt/librettos/bin" / source.name)
     if sources:
         _libraries(tree, pathlib.Path(work) / "tmp/domu", sources)
+    if module := build_module(build, work):
+        _install(module, tree / "lib/modules" / kernel_version(work) / "updates" / module.name)
+        subprocess.run(["depmod", "-b", tree, kernel_version(work)], stderr=subprocess.DEVNULL, check=True)
     names = "\0".join(sorted(str(path.relative_to(tree)) for path in tree.rglob("*")))
     with open(archive, "wb") as output:
         subprocess.run(["cpio", "--null", "--quiet", "-o", "-H", "newc", "-R", "0:0"], cwd=tree, input=names.encode(), stdout=output, check=True)

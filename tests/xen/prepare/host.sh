@@ -25,3 +25,8 @@ host_packages() {
     fi
     [[ $(qemu_major) -ge $oldest_qemu ]]
 }
+
+# The domUs run a module of ours (guest-frontend/kernel).
+install_headers() {
+    [[ -e /lib/modules/$(kernel_version)/build/Makefile ]] || install_on_host "linux-headers-$(kernel_version)"
+}

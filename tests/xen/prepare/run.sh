@@ -28,4 +28,5 @@ stage host "$(cat "$here/prepare/host.sh" | digest)" host_packages "the packages
 [[ ${2:-} != patched ]] || start_hypervisor
 stage root "$(cat "$here/prepare/root.sh" <(root_versions) | digest)" make_root "dom0's root tree cannot be made of the mirror's packages"
 stage images "$(cat "$work/root.key" "$here"/prepare/{images.sh,libraries.py} "$here"/dom0/*.sh "$here"/domu/*.sh | digest)" make_images
+stage headers "$(kernel_version)" install_headers "the headers of the domUs' kernel cannot be installed"
 [[ ${2:-} != patched ]] || finish_hypervisor
