@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What a domU's traffic costs through the network server and through Linux' netback with a bridge, in the same boot.
+"""What a domU's traffic costs through the network server and through Linux' netback with a bridge, in the same boot. Of the server's guests
+one runs under librettos-guest, one has the driver in its kernel.
 
 Figures of an emulated machine say nothing alone: the table has medians, and their ratios. No ratio
 fails a test: the machine may have other work. Both wires carry frames of 1,514 bytes at most, as a cable does: no side
@@ -20,7 +21,8 @@ import case
 import hypercalls
 import nics
 from domu import DomU
-from netserver import SHARED4, VHOST_PORT, NetServer
+from kernel_guest import KernelGuest
+from netserver import DEDICATED4, SHARED4, VHOST_PORT, NetServer
 from pci_nic_test import BIND, PciServer
 
 ROUNDS = 5
@@ -68,7 +70,7 @@ class Path:
 
 
 class Comparison:
-    """The same programs in two domUs of the same size. make_wires() of a group starts the server."""
+    """The same programs in three domUs of the same size. make_wires() of a group starts the server."""
 
     programs = ("librettos-netserver", "librettosctl", "librettos-guest")
     measures = True
@@ -78,16 +80,21 @@ class Comparison:
         super().setUpClass()
         cls.make_wires()
         cls.addClassCleanup(cls.machine.run, "ip netns del bridged; ip link del br0")
-        ours, theirs = DomU(cls.machine, "lr-measured", memory_mib=384), DomU(cls.machine, "bridged", memory_mib=384, settings=['vif = ["bridge=br0"]'])
-        for guest in (ours, theirs):
+        ours, driver = DomU(cls.machine, "lr-measured", memory_mib=384), KernelGuest(cls.machine, "lr-own-driver", memory_mib=384)
+        theirs = DomU(cls.machine, "bridged", memory_mib=384, settings=['vif = ["bridge=br0"]'])
+        for guest in (ours, driver, theirs):
             cls.addClassCleanup(guest.destroy)
             guest.start()
         ours.start_step(f"exec librettos-guest run -- sh -c {json.dumps(PROGRAMS)}", timeout_s=3600)
+        driver.load()
+        driver.configure()
+        driver.start_step(PROGRAMS, timeout_s=3600)
         theirs.run(f"ip addr add {BRIDGED4}/24 dev eth0; ip link set eth0 up")
         theirs.start_step(PROGRAMS, timeout_s=3600)
-        cls.ours = Path("the server", ours, "wire", "wire0", SHARED4, "evtchn:(lvif-|librettos-)")
+        cls.ours = Path("librettos-guest", ours, "wire", "wire0", SHARED4, "evtchn:(lvif-|librettos-)")
+        cls.driver = Path("the driver", driver, "wire", "wire0", DEDICATED4, "evtchn:(lvif-|librettos-)|lvif-0")
         cls.theirs = Path("netback", theirs, "bridged", "wire1", BRIDGED4, "vif[0-9]|eth0")
-        for path in (cls.ours, cls.theirs):
+        for path in (cls.ours, cls.driver, cls.theirs):
             for port in (6379, 5201):
                 cls.machine.wait_until(path.on_the_wire(f"python3 -c 'import socket; socket.create_connection((\"{path.address}\", {port}), 2)'"),
                                        f"{path.name}: something that listens on {path.address} port {port}", timeout_s=90)
@@ -105,16 +112,18 @@ class Comparison:
 
     def compare(self, what, unit, measure):
         """The server is not there while netback is measured: on a NIC without interrupts it would look for frames every millisecond."""
-        values = {self.ours: [measure(self.ours) for _ in range(ROUNDS)]}
+        values = {path: [measure(path) for _ in range(ROUNDS)] for path in (self.ours, self.driver)}
         self.server.stop()
         values[self.theirs] = [measure(self.theirs) for _ in range(ROUNDS)]
         self.server.start()
-        self.eventually(lambda: (self.server.guest(self.ours.guest.name) or {}).get("state") == "connected", "the guest's return")
+        for path in (self.ours, self.driver):
+            self.eventually(lambda: (self.server.guest(path.guest.name) or {}).get("state") == "connected", "the guests' return")
         medians = {path: statistics.median(found) for path, found in values.items()}
         for path, found in values.items():
             self.assertGreater(min(found), 0)
             self.figure(f"{what}, {path.name}", f"{medians[path]:.2f} {unit} ({min(found):.2f}-{max(found):.2f})")
-        self.figure(f"{what}, ratio", f"{medians[self.ours] / medians[self.theirs]:.2f}")
+        for path in (self.ours, self.driver):
+            self.figure(f"{what}, ratio of {path.name}", f"{medians[path] / medians[self.theirs]:.2f}")
 
     def test_bulk_from_domu(self):
         self.compare("bulk TCP from a domU", "Mbit/s", lambda path: self.bulk_mbits(path, "-R"))
@@ -140,7 +149,7 @@ class Comparison:
 
     def count(self, what, command):
         """Hypercalls of dom0 and the domU, and notifications, per frame on the wire."""
-        for path in (self.ours, self.theirs):
+        for path in (self.ours, self.driver, self.theirs):
             frames, notified = self.frames(path), self.interrupts(path)
             counts, _ = hypercalls.count(self.machine, path.on_the_wire(command % path.address), timeout_s=120)
             notified = self.interrupts(path) - notified
