@@ -359,8 +359,8 @@ long do_portmap_op(unsigned int op, XEN_GUEST_HANDLE_PARAM(void) structure)
     if ( !operation->bytes )
         return -EOPNOTSUPP;
     rc = may_call(op);
-    if ( rc )
-        return rc;
+    if ( rc ) /* FLASK's word for it is another; the ABI has one. */
+        return rc == -EACCES ? -EPERM : rc;
     memset(&arg, 0, sizeof(arg));
     if ( operation->in &&
          copy_from_guest((char *)&arg, bytes, operation->bytes) )

@@ -36,7 +36,7 @@ def follow(step, timeout_s):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--hypervisor", default="stock", help='"stock", "patched", or the path of a Xen image')
+    parser.add_argument("--hypervisor", default="stock", help='"stock", "patched", "flask", or the path of a Xen image')
     parser.add_argument("--build", type=pathlib.Path, help="put this build folder's programs into dom0 and the domUs")
     parser.add_argument("--domu-program", type=pathlib.Path, action="append", default=[], help="put this program into the domUs")
     parser.add_argument("--dom0-program", type=pathlib.Path, action="append", default=[], help="put this program into dom0")
@@ -47,7 +47,7 @@ def main():
     parser.add_argument("script", type=pathlib.Path)
     parser.add_argument("files", type=pathlib.Path, nargs="*")
     options = parser.parse_args()
-    if (status := run.prepare(options.work, options.hypervisor == "patched")) != 0:
+    if (status := run.prepare(options.work, {options.hypervisor})) != 0:
         return status
     work = options.work.resolve()
     folder = work / "boot-try"

@@ -15,9 +15,9 @@ class Lab:
         self.work, self.build, self.folder = work, build, folder
         self._machine, self._wanted, self._boots = None, None, 0
 
-    def machine(self, hypervisor, qemu_options, memory_mib):
+    def machine(self, hypervisor, qemu_options, xen_options, memory_mib):
         """A machine that runs, with whatever is built; boots one unless the last is of that kind and alive."""
-        wanted = (hypervisor, tuple(qemu_options), memory_mib)
+        wanted = (hypervisor, tuple(qemu_options), tuple(xen_options), memory_mib)
         if self._machine is not None and self._machine.alive and wanted == self._wanted:
             return self._machine
         self.close()
@@ -25,7 +25,7 @@ class Lab:
         folder = self.folder / f"machine-{self._boots}-{hypervisor}"
         folder.mkdir(parents=True)
         machine = Machine(
-            self.work, hypervisor, folder, qemu_options=qemu_options, memory_mib=memory_mib,
+            self.work, hypervisor, folder, qemu_options=qemu_options, xen_options=xen_options, memory_mib=memory_mib,
             overlay=[overlay.for_dom0(self.build, self.work, folder)], domu_parts=[overlay.for_domu(self.build, self.work, folder)])
         machine.start()
         print(f"booted   the {hypervisor} hypervisor, {machine.boot_s:.0f} s", flush=True)
@@ -43,12 +43,13 @@ class Lab:
 
 
 class XenTest(unittest.TestCase):
-    """A group. `hypervisor` is "stock" or "patched"; `programs` of the project have to be built for it."""
+    """A group. `hypervisor` is "stock", "patched" or "flask"; `programs` of the project have to be built for it."""
 
     hypervisor = "stock"
     programs = ()
-    measures = False  # figures, for a quiet machine: runs only when it is named
+    when_named = False  # runs only then: it measures, for a quiet machine, or takes long
     qemu_options = ()
+    xen_options = ()
     memory_mib = 4096
     lab = None  # set by run.py
     results = None
@@ -60,7 +61,7 @@ class XenTest(unittest.TestCase):
             raise unittest.SkipTest(f"there is no {cls.hypervisor} hypervisor: portmap/xen/build-hypervisor makes it")
         if missing := set(cls.programs) - set(overlay.built(cls.lab.build)):
             raise unittest.SkipTest(f"not in {cls.lab.build}: {', '.join(sorted(missing))}; make builds them")
-        cls.machine = cls.lab.machine(cls.hypervisor, cls.qemu_options, cls.memory_mib)
+        cls.machine = cls.lab.machine(cls.hypervisor, cls.qemu_options, cls.xen_options, cls.memory_mib)
 
     @classmethod
     def figure(cls, name, value):

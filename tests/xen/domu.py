@@ -8,7 +8,7 @@
 import itertools
 import shlex
 
-from machine import PATIENCE, Failure, Step
+from machine import PATIENCE, Failure, Step, wait_for, waiting_loop
 
 START_S = 240
 
@@ -22,17 +22,19 @@ def pvh_obstacle(machine):
 
 
 class DomU:
-    """`settings` are more lines of its xl configuration, `arguments` more of its kernel's; `hook` runs in dom0 with $domid while it is created but paused."""
+    """`settings` are more lines of its xl configuration, `arguments` more of its kernel's; `hook` runs in dom0 with $domid while it is created but paused.
+    `initramfs`: a file in dom0, with more than others have."""
 
-    def __init__(self, machine, name, *, kind="pv", memory_mib=256, settings=(), arguments="", hook=""):
+    def __init__(self, machine, name, *, kind="pv", memory_mib=256, settings=(), arguments="", hook="", initramfs="/tmp/domu.cpio"):
         self.machine, self.name, self.kind, self.domid = machine, name, kind, None
         self._hook, self._commands = hook, itertools.count(1)
         self._configuration = "\n".join([
-            f'name = "{name}"', f'type = "{kind}"', 'kernel = "/boot/vmlinux"', 'ramdisk = "/tmp/domu.cpio"',
+            f'name = "{name}"', f'type = "{kind}"', 'kernel = "/boot/vmlinux"', f'ramdisk = "{initramfs}"',
             f'extra = "console=hvc0 loglevel=5 mitigations=off rodata=off panic=1 {arguments}"', f"memory = {memory_mib}", "vcpus = 1",
             'on_poweroff = "destroy"', 'on_reboot = "destroy"', 'on_crash = "destroy"',
             # The emulation has no nested paging that holds, and a time stamp counter that Xen must not trap.
-            *(["hap = 0", 'tsc_mode = "native"'] if kind == "pvh" else []), *settings]) + "\n"
+            *(["hap = 0", 'tsc_mode = "native"'] if kind == "pvh" else []),
+            *(['seclabel = "system_u:system_r:domU_t"'] if machine.hypervisor == "flask" else []), *settings]) + "\n"
 
     def __enter__(self):
         return self.start()
@@ -79,6 +81,10 @@ class DomU:
         if check and status != 0:
             raise Failure(f"exit status {status} in domU {self.name} of: {command}\n{step.output[-3000:]}")
         return step.output
+
+    def wait_until(self, script, what, *, timeout_s=60):
+        """Runs the script in the domU again and again, until its exit status is 0. Returns its output then."""
+        return wait_for(self.start_step(waiting_loop(script, timeout_s), timeout_s=timeout_s + 30), what, timeout_s)
 
     def console(self):
         """What its console has said."""

@@ -74,8 +74,21 @@ class Step:
         return status
 
 
+def waiting_loop(script, timeout_s):
+    """A script for any shell that runs this one until its exit status is 0, and ends with its last output and status."""
+    return f"end=$(($(date +%s) + {int(timeout_s * PATIENCE)})); until output=$({{ {script}\n}} 2>&1); do " \
+           f"[ $(date +%s) -ge $end ] && {{ echo \"$output\"; exit 1; }}; sleep 0.5; done; echo \"$output\""
+
+
+def wait_for(step, what, timeout_s):
+    """Output of a step that is a waiting_loop()."""
+    if step.wait(timeout_s + 30) != 0:
+        raise Failure(f"waited {timeout_s} s in vain: {what}\n{step.output[-2000:]}")
+    return step.output
+
+
 class Machine:
-    """See the module. `hypervisor` is "stock", "patched", or the path of a Xen image. `folder` gets the serial log and what dom0
+    """See the module. `hypervisor` is "stock", "patched", "flask", or the path of a Xen image. `folder` gets the serial log and what dom0
     leaves; it must not exist or be of an earlier machine.
 
     `overlay` are trees to lay over dom0's root, `domu_parts` cpio archives to append to the domUs' initramfs."""
@@ -236,12 +249,7 @@ class Machine:
 
     def wait_until(self, script, what, *, timeout_s=60):
         """Runs the script in dom0 again and again, until its exit status is 0. Returns its output then."""
-        loop = f"end=$((SECONDS + {int(timeout_s * PATIENCE)})); until output=$({{ {script}\n}} 2>&1); do " \
-               f"[ $SECONDS -ge $end ] && {{ echo \"$output\"; exit 1; }}; sleep 0.5; done; echo \"$output\""
-        step = self.start_step(loop)
-        if step.wait(timeout_s + 30) != 0:
-            raise Failure(f"waited {timeout_s} s in vain: {what}\n{step.output[-2000:]}")
-        return step.output
+        return wait_for(self.start_step(waiting_loop(script, timeout_s)), what, timeout_s)
 
     def put(self, name, content):
         """Writes a file /lab/NAME. Returns that path."""

@@ -73,7 +73,7 @@ class Comparison:
     """The same programs in three domUs of the same size. make_wires() of a group starts the server."""
 
     programs = ("librettos-netserver", "librettosctl", "librettos-guest")
-    measures = True
+    when_named = True
 
     @classmethod
     def setUpClass(cls):

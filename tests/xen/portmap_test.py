@@ -141,3 +141,14 @@ class PortmapHypercall(case.XenTest):
             self.assign(words, 2)
         self.call("assign 0x7ff0")
         self.call("table 6 80")
+
+
+class PortmapHypercallWithFlask(PortmapHypercall):
+    """The same answers where FLASK's policy says who may do what."""
+
+    hypervisor, xen_options = "flask", ("flask=enforcing",)
+    when_named = True
+
+    def test_policy_is_enforced(self):
+        self.assertIn("system_u:system_r:dom0_t", self.machine.run("xl list -Z"))
+        self.machine.run("xl getenforce | grep Enforcing")

@@ -22,6 +22,7 @@ from machine import PATIENCE, Failure
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 SKIPPED = 77
+OURS = ("patched", "flask")  # hypervisors with the portmap in them
 PREPARATION_S = 900  # at the most
 TESTS_S = 60 * float(os.environ.get("XEN_MINUTES", 20 * PATIENCE))  # no test begins later
 LAST_TEST_S = 300 * PATIENCE  # for the one that runs then
@@ -36,9 +37,9 @@ def _end_by_signal(number, _):
     raise Ended(number)
 
 
-def prepare(work, patched):
-    """Exit status of the preparation, `patched`: with our hypervisor. Nothing of it runs on when this one is ended."""
-    command = [HERE / "prepare/run.sh", work, *(["patched"] if patched else [])]
+def prepare(work, hypervisors):
+    """Exit status of the preparation, with these kinds of our hypervisor. Nothing of it runs on when this one is ended."""
+    command = [HERE / "prepare/run.sh", work, *(kind for kind in OURS if kind in hypervisors)]
     with subprocess.Popen(command, start_new_session=True) as child:
         try:
             return child.wait(PREPARATION_S * max(1, PATIENCE / 2))
@@ -51,7 +52,7 @@ def prepare(work, patched):
 
 
 def groups(wanted):
-    """(group, its tests) of all *_test.py as far as they are in `wanted` (if empty, all but measurements), those of one machine together,
+    """(group, its tests) of all *_test.py as far as they are in `wanted` (if empty, all that do not have to be named), those of one machine together,
     our hypervisor's first."""
     chosen = []
     for name in sorted(path.stem for path in HERE.glob("*_test.py")):
@@ -60,7 +61,7 @@ def groups(wanted):
             if not (isinstance(group, type) and issubclass(group, case.XenTest) and group.__module__ == name):
                 continue
             tests = [test for test in unittest.defaultTestLoader.getTestCaseNames(group)
-                     if group.__name__ in wanted or f"{group.__name__}.{test}" in wanted or (not wanted and not group.measures)]
+                     if group.__name__ in wanted or f"{group.__name__}.{test}" in wanted or (not wanted and not group.when_named)]
             if tests:
                 chosen.append((group, tests))
     return sorted(chosen, key=lambda entry: (entry[0].hypervisor == "stock", entry[0].qemu_options))
@@ -127,7 +128,7 @@ def main():
         return SKIPPED
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _end_by_signal)
-    if (status := prepare(options.work, any(group.hypervisor == "patched" for group, _ in chosen))) != 0:
+    if (status := prepare(options.work, {group.hypervisor for group, _ in chosen})) != 0:
         return status
     folder = options.work / "runs" / str(os.getpid())
     folder.mkdir(parents=True)

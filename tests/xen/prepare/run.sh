@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# Prepares the work folder of the Xen lab: run.sh WORK [patched], the latter with the patched hypervisor, too. What is there already, by content, is not made again.
+# Prepares the work folder of the Xen lab: run.sh WORK [patched] [flask], with these hypervisors besides the stock one. What is there already, by content, is not made again.
 # Exit status 77 and a line "skipped: REASON" where the lab cannot be had.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
+patched=("${@:2}")
 . "$here/prepare/common.sh"
 . "$here/prepare/suites.sh"
 . "$here/prepare/host.sh"
@@ -25,8 +26,8 @@ flock 9
 lab_apt_options
 stage suites "$(cat "$here/prepare/suites.sh" <(date +%G-%V) | digest)" write_sources "no package lists of Debian's mirror"
 stage host "$(cat "$here/prepare/host.sh" | digest)" host_packages "the packages that prepare/host.sh names cannot be installed"
-[[ ${2:-} != patched ]] || start_hypervisor
+[[ ${#patched[@]} -eq 0 ]] || start_hypervisors "${patched[@]}"
 stage root "$(cat "$here/prepare/root.sh" <(root_versions) | digest)" make_root "dom0's root tree cannot be made of the mirror's packages"
 stage images "$(cat "$work/root.key" "$here"/prepare/{images.sh,libraries.py} "$here"/dom0/*.sh "$here"/domu/*.sh | digest)" make_images
 stage headers "$(kernel_version)" install_headers "the headers of the domUs' kernel cannot be installed"
-[[ ${2:-} != patched ]] || finish_hypervisor
+[[ ${#patched[@]} -eq 0 ]] || finish_hypervisors "${patched[@]}"
