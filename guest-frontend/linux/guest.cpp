@@ -179,6 +179,7 @@ void Guest::establish() {
     pump_->connect(queues);
     start_anyway_ = Clock::now() + link_message_wait;
     start_ports();
+    follow_portmap();
     spdlog::info("connected: {} queue pair(s), MTU {}, {}", queues, offer.mtu,
                  offer.mode == LVIF_MODE_SHARED ? "shared" : "dedicated");
 }
@@ -216,6 +217,7 @@ void Guest::start_ports() {
         return;
     }
     ports_asked_ = true;
+    ports_of_ = lvif_server_domain(device_.get());
     server_grants_ = offer.port_authority_is_server;
     PortAuthority& authority = server_grants_ ? static_cast<PortAuthority&>(ring_ports_) : host_.ports();
     ports_start_ = std::async(std::launch::async, [this, &authority] {
@@ -246,7 +248,19 @@ bool Guest::ports_ready() {
     }
     ports_start_.get();
     ports_->start(programs_.take_listener());
+    follow_portmap();
     return true;
+}
+
+// A driver domain that was started anew is another domain, with a portmap of its own that is empty.
+void Guest::follow_portmap() {
+    std::uint16_t const server = lvif_server_domain(device_.get());
+    if (!ports_ || ports_start_.valid() || !server_grants_ || server == ports_of_) {
+        return;
+    }
+    ports_of_ = server;
+    spdlog::warn("the server is another domain, with a portmap of its own: claiming all ports in use again");
+    ports_->begin_anew();
 }
 
 // While the server still listens. Where the domain ends with this program the hypervisor does the rest.

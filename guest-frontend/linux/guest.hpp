@@ -54,6 +54,7 @@ class Guest {
     void follow_link();
     void start_ports();
     bool ports_ready();
+    void follow_portmap();
     void give_ports_back();
     void start_programs();
     void check_offer(Offer const& offer) const;
@@ -79,6 +80,7 @@ class Guest {
     std::optional<PortService> ports_;  // of a shared guest, from its first connection on
     std::future<void> ports_start_;     // leasing may have to wait for the server, which this thread talks to
     bool server_grants_ = false;
+    std::uint16_t ports_of_ = 0;  // domain of the server that was asked for them
     bool ports_asked_ = false;
     std::string trouble_;  // that was logged last
 

@@ -18,12 +18,19 @@ constexpr auto warning_interval = std::chrono::seconds(10);
 
 PortClaims::PortClaims(PortAuthority& authority, std::uint16_t block_ports)
     : authority_(authority), block_ports_(block_ports) {
+    begin_anew();
+}
+
+void PortClaims::begin_anew() {
     std::uint16_t first = 0;
     if (int const result = authority_.lease(block_ports_, first); result < 0) {
         throw_errno(-result, "lease " + std::to_string(block_ports_) +
                                  " TCP and UDP ports (ask for fewer with --lease-ports, or raise the guest's limit)");
     }
-    leased_.push_back({first, static_cast<std::uint16_t>(first + block_ports_ - 1)});
+    leased_ = {{first, static_cast<std::uint16_t>(first + block_ports_ - 1)}};
+    for (PortSet* const ports : {&tcp_, &udp_, &refused_tcp_, &refused_udp_}) {
+        ports->reset();
+    }
     set_ephemeral_range(leased_);
 }
 
@@ -119,8 +126,10 @@ void PortClaims::claim_late(Protocol protocol, PortSet const& used) {
         }
     }
     if (claimed > 0) {
-        spdlog::warn("{} {} port(s) were bound without asking (inherited sockets?) and have been claimed late", claimed,
-                     name_of(protocol));
+        spdlog::warn(
+            "{} {} port(s) were in use here without being owned (inherited sockets, another portmap?) and have been "
+            "claimed late",
+            claimed, name_of(protocol));
     }
     if (denied > 0) {
         spdlog::warn("{} {} port(s) are used here but belong to others, {} for one: their frames do not come here",

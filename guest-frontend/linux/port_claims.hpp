@@ -31,6 +31,10 @@ class PortClaims {
     // Adds a block to those from which the kernel chooses. false: the authority refused (logged).
     bool lease_more();
 
+    // The portmap is another one, which knows nothing of this guest: leases a block of it and owns nothing else. What
+    // sockets use is claimed by the next settle(). Throws std::system_error.
+    void begin_anew();
+
     // Compares what is owned with what is used: releases single ports that no socket uses any more, claims late what is
     // used without being owned (bound before we looked, or behind our back), leases more when 3/4 of the leased
     // ports are used.

@@ -67,6 +67,24 @@ void PortService::run() {
     }
 }
 
+void PortService::begin_anew() {
+    anew_ = true;
+}
+
+// What fails is tried again with the next comparison.
+void PortService::claim_anew() {
+    if (!anew_.exchange(false)) {
+        return;
+    }
+    try {
+        claims_.begin_anew();
+    } catch (...) {
+        anew_ = true;
+        throw;
+    }
+    bound_ = true;
+}
+
 void PortService::answer_binds() {
     bound_ = true;
     for (int i = 0; i < binds_per_turn && readable(binds_->fd()); ++i) {
@@ -80,6 +98,7 @@ void PortService::compare() {
         return;
     }
     next_comparison_ = now + comparison_interval;
+    claim_anew();
     if (is_worth_a_dump()) {
         next_full_ = now + full_interval;
         bound_ = false;

@@ -2,6 +2,7 @@
 // The thread that keeps the portmap and the guest's sockets in step: answers binds, and compares every second.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <optional>
 #include <string>
@@ -31,9 +32,13 @@ class PortService {
     // Begins to answer. Once.
     void start(Descriptor listener);
 
+    // Any thread: the portmap is another one, which knows nothing of this guest. All that is used is claimed again.
+    void begin_anew();
+
   private:
     void run();
     void answer_binds();
+    void claim_anew();
     void compare();
     bool is_worth_a_dump();
     void settle_quietly() noexcept;
@@ -41,6 +46,7 @@ class PortService {
     PortClaims claims_;
     SocketDump dump_;
     Descriptor stop_;
+    std::atomic<bool> anew_ = false;
     std::optional<BindCalls> binds_;
     bool listening_ = false;  // programs run under the filter
     bool bound_ = false;      // since the last comparison

@@ -15,6 +15,11 @@ struct lvif_offer const *lvif_offer(struct lvif_device const *device)
 	return valid ? &device->offer : NULL;
 }
 
+uint16_t lvif_server_domain(struct lvif_device const *device)
+{
+	return device->server;
+}
+
 char const *lvif_detach_reason(struct lvif_device const *device)
 {
 	return device->reason;

@@ -168,6 +168,7 @@ enum lvif_phase lvif_poll(struct lvif_device *device, uint64_t *next_us);
 void lvif_close(struct lvif_device *device);
 
 struct lvif_offer const *lvif_offer(struct lvif_device const *device); /* NULL before OFFERED */
+uint16_t lvif_server_domain(struct lvif_device const *device);         /* whose offer that is */
 /* Why the server detached us; while WAITING: what is wrong with its offer, or why it makes none; else "". */
 char const *lvif_detach_reason(struct lvif_device const *device);
 bool lvif_link_up(struct lvif_device const *device);

@@ -65,6 +65,11 @@ class PortTable final : public PortAuthority {
         std::lock_guard const lock(mutex_);
         strangers_.insert({protocol, port});
     }
+    // Another portmap, which knows nothing.
+    void forget() {
+        std::lock_guard const lock(mutex_);
+        ours_.clear();
+    }
     void limit(std::size_t ports) {
         std::lock_guard const lock(mutex_);
         limit_ = ports;

@@ -250,6 +250,23 @@ TEST_P(Ports, BoundBehindOurBackAreClaimedLate) {
     EXPECT_TRUE(eventually([&] { return table_.ours(Protocol::udp, 7777); }));
 }
 
+TEST_P(Ports, AreClaimedAgainOfAnotherPortmap) {
+    auto& program = run({"tcp4", "bind", "0.0.0.0", "8080", "listen", "udp4", "bind", "0.0.0.0", "0", "wait"});
+    program.line();
+    program.line();
+    EXPECT_EQ(program.line(), "listen ok 8080");
+    program.line();
+    auto const leased_before = port_of(program.line());
+    ASSERT_TRUE(leased(leased_before));
+    table_.forget();
+    service_->begin_anew();
+    EXPECT_TRUE(eventually([&] { return table_.ours(Protocol::tcp, 8080); }));
+    EXPECT_TRUE(eventually([&] { return table_.ours(Protocol::udp, static_cast<std::uint16_t>(leased_before)); }))
+        << "of a block that is not ours any more, and in use";
+    EXPECT_EQ(table_.leases(), 2u);
+    EXPECT_EQ(read_sysctl("net/ipv4/ip_local_port_range"), "45000\t45511\n");
+}
+
 TEST_P(Ports, AreLeasedAnewWhenMostAreTaken) {
     auto& program = run({"many", "400", "wait"});
     EXPECT_EQ(program.line(), "many 400");
