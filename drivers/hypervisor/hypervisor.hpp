@@ -85,8 +85,8 @@ class Hypervisor {
     virtual std::string_view portmap_authority() const = 0;  // "hypervisor" or "server"
 
     // domains
-    virtual std::vector<DomId> domains() = 0;  // that this one may know of
-    virtual bool domain_exists(DomId domain) = 0;
+    virtual std::vector<DomId> domains() = 0;      // that this one may know of
+    virtual bool domain_exists(DomId domain) = 0;  // in a driver domain: and has its device
     virtual std::optional<std::string> domain_name(DomId domain) = 0;
     // Who makes a guest's device, both directories of librettos/handshake.h: the host (Xen), or the guest its own and
     // the server the other (local).

@@ -12,7 +12,7 @@ echo "nginx in $(hostname)" >/www/index.html
 cat >/tmp/nginx.conf <<'END'
 daemon off; worker_processes 1; user root; pid /tmp/nginx.pid; error_log stderr;
 events { worker_connections 64; }
-http { access_log off; default_type text/plain; server { listen 80; root /www; } }
+http { access_log off; default_type text/plain; send_timeout 600s; server { listen 80; root /www; } }
 END
 exec nginx -e stderr -c /tmp/nginx.conf
 """ % FILE_BYTES
@@ -20,7 +20,7 @@ NGINX = NGINX_ALONE.replace("exec nginx", "exec librettos-guest run --name lr-we
 
 
 class Downloads:
-    """For groups with a guest that runs NGINX at `address`; `sha256` is of its file."""
+    """For groups with a `server` and a guest that runs NGINX at `address`; `sha256` is of its file."""
 
     sha256 = ""
     address = SHARED4
@@ -36,3 +36,23 @@ class Downloads:
 
     def wait_for_bytes(self, count):
         self.machine.wait_until(f"[ $(stat -c %s /tmp/file) -ge {count} ]", f"{count} bytes of the download")
+
+    def download_through(self, event):
+        """A download in whose middle event() happens."""
+        step = self.fetch("150k")
+        self.wait_for_bytes(300_000)
+        event()
+        self.check_file(step)
+
+    def kill_and_start_server(self):
+        self.server.kill()
+        self.server.start()
+
+    def test_content(self):
+        self.check_file(self.fetch())
+
+    def test_engine_killed_in_a_download(self):
+        self.download_through(self.server.kill_engine)
+
+    def test_everything_killed_in_a_download(self):
+        self.download_through(self.kill_and_start_server)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""librettos-netserver in dom0, with a wire: the peer is `wire0` in the namespace `wire`, the server's port `port0` beside it."""
+"""librettos-netserver in dom0 or a driver domain, with a wire: the peer is `wire0` in the namespace `wire`, the server's port `port0` beside it."""
 
 import json
 import shlex
@@ -65,10 +65,12 @@ stats = "/run/librettos/stats"
 
 
 class NetServer:
-    """Started in dom0. One per machine."""
+    """One per machine. It runs in `host`: dom0, or a DomU."""
 
-    def __init__(self, machine, port=PACKET_PORT):
-        self.machine, self._port, self._step = machine, port, None
+    start_command = "mkdir -p /run/librettos; echo $$ >/run/holder.pid; exec librettos-netserver --config /lab/netserver.toml"
+
+    def __init__(self, machine, port=PACKET_PORT, host=None):
+        self.machine, self.host, self._port, self._step = machine, host or machine, port, None
 
     @classmethod
     def start_for(cls, group, port=PACKET_PORT):
@@ -88,28 +90,27 @@ class NetServer:
 
     def start(self):
         """Until it answers."""
-        self._step = self.machine.start_step(
-            "mkdir -p /run/librettos; echo $$ >/run/holder.pid; exec librettos-netserver --config /lab/netserver.toml")
+        self._step = self.host.start_step(self.start_command, timeout_s=3600)
         try:
-            self.machine.wait_until("kill -0 $(cat /run/holder.pid) && librettosctl --json status", "librettos-netserver's answer",
+            self.host.wait_until("kill -0 $(cat /run/holder.pid) && librettosctl --json status", "librettos-netserver's answer",
                                     timeout_s=90)
         except Failure as failure:
             raise Failure(f"{failure}\n{self.log()[-3000:]}") from None
 
     def kill(self):
         """kill -9 of holder and engine at the same time."""
-        self.machine.run("holder=$(cat /run/holder.pid); engine=$(pgrep -P $holder); kill -STOP $holder; kill -9 $engine $holder")
+        self.host.run("holder=$(cat /run/holder.pid); kill -STOP $holder; kill -9 $(cat /proc/$holder/task/$holder/children) $holder")
         self._step.wait(30)
 
     def kill_engine(self):
         """kill -9 of the engine; returns when the next one answers."""
         before = self.status()
-        self.machine.run(f"kill -9 {before['pid']}")
-        self.machine.wait_until(f"librettosctl --json status | grep -q '\"engine_generation\":{before['engine_generation'] + 1}'", "the next engine")
+        self.host.run(f"kill -9 {before['pid']}")
+        self.host.wait_until(f"librettosctl --json status | grep -q '\"engine_generation\":{before['engine_generation'] + 1}'", "the next engine")
 
     def stop(self):
         """Ends it in order."""
-        self.machine.run("kill $(cat /run/holder.pid)")
+        self.host.run("kill $(cat /run/holder.pid)")
         self._step.wait(60)
 
     def clean_up(self):
@@ -123,7 +124,7 @@ class NetServer:
 
     def ctl(self, *words):
         """`result` of librettosctl --json."""
-        said = self.machine.run(f"librettosctl --json {' '.join(shlex.quote(str(word)) for word in words)} || true")
+        said = self.host.run(f"librettosctl --json {' '.join(shlex.quote(str(word)) for word in words)} || true")
         try:
             reply = json.loads(said)
         except json.JSONDecodeError:

@@ -33,6 +33,7 @@ PROGRAMS = {
 # DPDK loads every driver of its folder at start: only those that the lab uses.
 DRIVERS = ("bus_vdev", "bus_pci", "mempool_ring", "mempool_stack", "net_af_packet", "net_tap", "net_virtio", "net_e1000")
 IN_DOMU = ("librettos-guest", "librettos-portmap-assign", "smoke_echo", "portmap_call", "hostile_domu")
+IN_DRIVER_DOMAIN = ("librettos-netserver", "librettosctl")
 
 
 def built(build, names=tuple(PROGRAMS)):
@@ -89,20 +90,36 @@ def _add_drivers(tree):
     return drivers
 
 
-def for_domu(build, work, folder, extra=()):
-    """Makes the initramfs part with what domUs run. Returns the path of a cpio archive that is appended to the lab's."""
-    tree, archive = pathlib.Path(folder) / "domu-overlay", pathlib.Path(folder) / "domu-overlay.cpio"
-    shutil.rmtree(tree, ignore_errors=True)
-    sources = [*built(build, IN_DOMU).values(), *(pathlib.Path(path) for path in extra)]
-    (tree / "opt/librettos/bin").mkdir(parents=True)
-    for source in sources:
-        _install(source, tree / "opt/librettos/bin" / source.name)
-    if sources:
-        _libraries(tree, pathlib.Path(work) / "tmp/domu", sources)
-    if module := build_module(build, work):
-        _install(module, tree / "lib/modules" / kernel_version(work) / "updates" / module.name)
-        subprocess.run(["depmod", "-b", tree, kernel_version(work)], stderr=subprocess.DEVNULL, check=True)
+def _archive(tree):
+    """A cpio archive of the tree, beside it."""
     names = "\0".join(sorted(str(path.relative_to(tree)) for path in tree.rglob("*")))
+    archive = tree.with_suffix(".cpio")
     with open(archive, "wb") as output:
         subprocess.run(["cpio", "--null", "--quiet", "-o", "-H", "newc", "-R", "0:0"], cwd=tree, input=names.encode(), stdout=output, check=True)
     return archive
+
+
+def _for_initramfs(work, tree, sources, *, drivers=False, module=None):
+    """Makes the tree with these executables and, if wanted, DPDK's drivers and a kernel module. Returns an archive of it that is appended
+    to the lab's domu.cpio."""
+    shutil.rmtree(tree, ignore_errors=True)
+    (tree / "opt/librettos/bin").mkdir(parents=True)
+    for source in sources:
+        _install(source, tree / "opt/librettos/bin" / source.name)
+    if loaded := sources + (_add_drivers(tree) if drivers else []):
+        _libraries(tree, pathlib.Path(work) / "tmp/domu", loaded)
+    if module:
+        _install(module, tree / "lib/modules" / kernel_version(work) / "updates" / module.name)
+        subprocess.run(["depmod", "-b", tree, kernel_version(work)], stderr=subprocess.DEVNULL, check=True)
+    return _archive(tree)
+
+
+def for_domu(build, work, folder, extra=()):
+    """Makes the initramfs part with what domUs run. Returns the path of a cpio archive."""
+    sources = [*built(build, IN_DOMU).values(), *(pathlib.Path(path) for path in extra)]
+    return _for_initramfs(work, pathlib.Path(folder) / "domu-overlay", sources, module=build_module(build, work))
+
+
+def for_driver_domain(build, work, folder):
+    """The same of the server and its tool."""
+    return _for_initramfs(work, pathlib.Path(folder) / "driver-domain-overlay", [*built(build, IN_DRIVER_DOMAIN).values()], drivers=True)

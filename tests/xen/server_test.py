@@ -78,22 +78,9 @@ class SharedAddress(Downloads, Accounts):
         said = self.guests["lr-cache"].run("librettos-guest run --name lr-cache -- httpd -f -p 80 -h / 2>&1; true")
         self.assertEqual(self.server.port(80)["owner"], "lr-web", said)
 
-    def test_content(self):
-        self.check_file(self.fetch())
-
-    def test_engine_killed_in_a_download(self):
-        step = self.fetch("150k")
-        self.wait_for_bytes(300_000)
-        self.server.kill_engine()
-        self.check_file(step)
-
     def test_everything_killed_in_a_download(self):
         before = self.server.status()["resources"]["mappings"]
-        step = self.fetch("150k")
-        self.wait_for_bytes(300_000)
-        self.server.kill()
-        self.server.start()
-        self.check_file(step)
+        super().test_everything_killed_in_a_download()
         self.assertEqual(self.server.status()["resources"]["mappings"], before)
         self.assertEqual(self.server.port(6379)["owner"], "lr-cache")
 

@@ -173,6 +173,8 @@ void Guests::look_at(DomId domain, TimePoint now, Guest::Why why) {
         auto& guest = *guests_.at(domain);
         guarded(guest, now, [&] { alive ? guest.refresh(now, why) : guest.die(now); });
         erase_if_finished(domain);
+        if (!alive)
+            review_ports(now);
     } catch (std::system_error const& error) {
         if (hypervisor_lost(error))
             throw;

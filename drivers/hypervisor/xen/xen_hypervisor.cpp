@@ -32,8 +32,11 @@ std::vector<DomId> XenHypervisor::domains() {
     return domains;
 }
 
+// A driver domain is told of no domain's end. What it sees is that the frontend directory goes, some time before
+// xenstored knows of the end.
 bool XenHypervisor::domain_exists(DomId domain) {
-    return store_.is_introduced(domain);
+    return store_.is_introduced(domain) &&
+           (self_.value == 0 || store_.read(frontend_path(domain) + "/" LVIF_KEY_STATE).has_value());
 }
 
 std::optional<std::string> XenHypervisor::domain_name(DomId domain) {

@@ -160,8 +160,10 @@ TEST_F(Watches, DriverDomainLearnsOfWhatTheToolstackMadeForIt) {
     EXPECT_EQ(hypervisor->read(guest.frontend() + "/state"), "1");
     hypervisor->write(guest.backend() + "/state", "2");
     EXPECT_EQ(errno_of([&] { hypervisor->make_device(stranger.domain, {}); }), ENOENT) << "dom0's to do";
+    EXPECT_TRUE(hypervisor->domain_exists(guest.domain));
     guest.destroy();
     EXPECT_TRUE(has(changes(), guest.frontend() + "/state")) << "all that it sees of the end";
+    EXPECT_FALSE(hypervisor->domain_exists(guest.domain));
     EXPECT_EQ(hypervisor->read(guest.frontend() + "/state"), std::nullopt);
 }
 
