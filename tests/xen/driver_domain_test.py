@@ -45,6 +45,9 @@ class DriverDomainServer(NetServer):
         self.host.start()
         self.host.run(MAKE_PORT)
 
+    def launch(self):
+        return self.host.start_step(self.start_command, timeout_s=3600)
+
     def clean_up(self):
         self.host.destroy()
         self.machine.run("ip netns del wire; ip link del netbr")

@@ -88,9 +88,13 @@ class NetServer:
             configuration = configuration.replace("[network]", '[network]\nmac = "02:4c:52:00:00:01"')
         self.machine.put("netserver.toml", configuration)
 
+    def launch(self):
+        """The step that is the server."""
+        return self.host.start_step(self.start_command)
+
     def start(self):
         """Until it answers."""
-        self._step = self.host.start_step(self.start_command, timeout_s=3600)
+        self._step = self.launch()
         try:
             self.host.wait_until("kill -0 $(cat /run/holder.pid) && librettosctl --json status", "librettos-netserver's answer",
                                     timeout_s=90)
