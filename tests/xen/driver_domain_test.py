@@ -56,12 +56,10 @@ class DriverDomainServer(NetServer):
         return self.host.run(f"tail -c 3000 {LOG}", check=False)
 
 
-class DriverDomain(Downloads):
-    """The tests; the classes below say on which hypervisor."""
+class DriverDomainOnStockXen(Downloads, case.XenTest):
+    """The server keeps the portmap."""
 
-    programs = ("librettos-netserver", "librettosctl", "librettos-guest", "librettos-portmap-assign")
-    authority = ""
-    owners_outlive_it = False  # the portmap's entries are there while the driver domain is not
+    programs = ("librettos-netserver", "librettosctl", "librettos-guest")
 
     @classmethod
     def setUpClass(cls):
@@ -71,16 +69,10 @@ class DriverDomain(Downloads):
         cls.server = DriverDomainServer(cls.machine)
         cls.addClassCleanup(cls.server.clean_up)
         cls.server.make_wire()
-        cls.assign()
         cls.server.start()
         cls.web = cls.start_guest("lr-web", NGINX)
         cls.wait_for_web()
         cls.sha256 = cls.web.run("sha256sum /www/file").split()[0]
-
-    @classmethod
-    def assign(cls):
-        """Before the server starts. 3: this hypervisor keeps no portmap."""
-        cls.machine.run(f"librettos-portmap-assign {cls.server.host.domid} || [ $? -eq 3 ]")
 
     @classmethod
     def start_guest(cls, name, program):
@@ -103,7 +95,7 @@ class DriverDomain(Downloads):
         return self.server.port(80)["owner"]
 
     def test_authority(self):
-        self.assertEqual(self.server.status()["portmap_authority"], self.authority)
+        self.assertEqual(self.server.status()["portmap_authority"], "server")
         self.assertEqual(self.owner_of_port(), "lr-web")
 
     def test_everything_killed_in_a_download(self):
@@ -128,22 +120,9 @@ class DriverDomain(Downloads):
         """The driver domain ends, and another takes its place: its guests are attached again, and go on."""
         self.server.host.destroy()
         self.server.start_domain()
-        self.assign()
         self.server.start()
-        self.assertEqual((self.server.port(80) or {}).get("owner"), "lr-web" if self.owners_outlive_it else None)
+        self.assertIsNone(self.owner_of_port())
         self.attach("lr-web")
         self.wait_for_web()
         self.assertEqual(self.owner_of_port(), "lr-web")
         self.check_file(self.fetch())
-
-
-class DriverDomainOnStockXen(DriverDomain, case.XenTest):
-    """The server is the portmap's authority."""
-
-    hypervisor, authority = "stock", "server"
-
-
-class DriverDomainOnPatchedXen(DriverDomain, case.XenTest):
-    """The hypervisor is."""
-
-    hypervisor, authority, owners_outlive_it = "patched", "hypervisor", True
