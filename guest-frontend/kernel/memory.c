@@ -50,17 +50,9 @@ static uint8_t *page_of(struct lvif_domain_region const *region, uint32_t grant)
 
 static void write_directories(struct lvif_domain_region *region)
 {
-	grant_ref_t const *const data = region->grant + region->directories;
-
-	for (uint32_t i = 0; i < region->directories; i++) {
-		struct lvif_grant_directory *const directory = &region->directory[i];
-
-		directory->magic = LVIF_DIRECTORY_MAGIC;
-		directory->version = LVIF_DIRECTORY_VERSION;
-		directory->count = lvif_directory_count(region->data_pages, i);
-		directory->next = i + 1 < region->directories ? region->grant[i + 1] : 0;
-		memcpy(directory->grant, data + i * LVIF_GRANTS_PER_DIRECTORY, directory->count * sizeof(uint32_t));
-	}
+	for (uint32_t i = 0; i < region->directories; i++)
+		lvif_directory_write(&region->directory[i], region->data_pages, i, region->grant + region->directories,
+		                     region->grant);
 }
 
 static void free_region(struct lvif_domain_region *region)

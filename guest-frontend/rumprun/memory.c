@@ -87,17 +87,9 @@ static void grant_page(struct lvif_minios *minios, struct lvif_minios_region *re
 
 static void write_directories(struct lvif_minios_region *region)
 {
-	uint32_t const *const data = region->grant + region->directories;
-
-	for (uint32_t i = 0; i < region->directories; i++) {
-		struct lvif_grant_directory *const directory = &region->directory[i];
-
-		directory->magic = LVIF_DIRECTORY_MAGIC;
-		directory->version = LVIF_DIRECTORY_VERSION;
-		directory->count = lvif_directory_count(region->data_pages, i);
-		directory->next = i + 1 < region->directories ? region->grant[i + 1] : 0;
-		memcpy(directory->grant, data + i * LVIF_GRANTS_PER_DIRECTORY, directory->count * sizeof(uint32_t));
-	}
+	for (uint32_t i = 0; i < region->directories; i++)
+		lvif_directory_write(&region->directory[i], region->data_pages, i, region->grant + region->directories,
+		                     region->grant);
 }
 
 static struct lvif_minios_region *new_region(struct lvif_minios *minios, void *pages, uint32_t data_pages)

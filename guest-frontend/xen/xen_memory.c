@@ -108,17 +108,11 @@ static struct ioctl_gntalloc_alloc_gref *allocate_grants(struct lvif_xen *xen, u
 static void write_directory(uint8_t *view, uint32_t data_pages, uint32_t const *grants)
 {
 	uint32_t const directories = lvif_directory_pages(data_pages);
+	struct lvif_grant_directory *const directory =
+	        (struct lvif_grant_directory *)(void *)(view + (size_t)data_pages * LVIF_PAGE_BYTES);
 
-	for (uint32_t i = 0; i < directories; i++) {
-		struct lvif_grant_directory *const directory =
-		        (struct lvif_grant_directory *)(void *)(view + (size_t)(data_pages + i) * LVIF_PAGE_BYTES);
-
-		directory->magic = LVIF_DIRECTORY_MAGIC;
-		directory->version = LVIF_DIRECTORY_VERSION;
-		directory->count = lvif_directory_count(data_pages, i);
-		directory->next = i + 1 < directories ? grants[data_pages + i + 1] : 0;
-		memcpy(directory->grant, grants + i * LVIF_GRANTS_PER_DIRECTORY, directory->count * sizeof(uint32_t));
-	}
+	for (uint32_t i = 0; i < directories; i++)
+		lvif_directory_write(&directory[i], data_pages, i, grants, grants + data_pages);
 }
 
 /* Puts gntalloc's pages, with the same content, into the place of the private ones. */
