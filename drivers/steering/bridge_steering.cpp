@@ -105,6 +105,9 @@ void BridgeSteering::steer_to_vf(std::uint16_t vf, VfMac const& mac) {
         std::this_thread::sleep_for(activation_step);
         port = require_port(vf);
     }
+    // The guest goes on sending by the server's port: what was learned there has to stay before it can be moved.
+    if (!netlink_.forwards_for_good(port.index, mac))
+        netlink_.add_forwarding(server_port_, mac);
     netlink_.add_forwarding(port.index, mac);
 }
 

@@ -106,6 +106,16 @@ Neighbour forwarding(int port, VfMac const& mac) {
     return entry;
 }
 
+// A request with one answer, which `take` gets. Returns libnl's error, if any.
+int ask(nl_sock* netlink, nl_msg* message, nl_recvmsg_msg_cb_t take, void* to) {
+    if (int const result = nl_send_auto(netlink, message); result < 0)
+        return result;
+    auto const answers = owned<Callbacks>(nl_cb_alloc(NL_CB_DEFAULT));
+    nl_cb_set(answers.get(), NL_CB_VALID, NL_CB_CUSTOM, take, to);
+    int const result = nl_recvmsgs(netlink, answers.get());
+    return result < 0 ? result : nl_wait_for_ack(netlink);
+}
+
 }  // namespace
 
 RouteNetlink::RouteNetlink() : netlink_(open_route_socket()) {
@@ -208,6 +218,31 @@ void RouteNetlink::remove_forwarding(int port, VfMac const& mac) {
 
 namespace {
 
+int take_place(nl_msg* message, void* to) {
+    *static_cast<ndmsg*>(to) = *static_cast<ndmsg const*>(nlmsg_data(nlmsg_hdr(message)));
+    return NL_OK;
+}
+
+}  // namespace
+
+bool RouteNetlink::forwards_for_good(int port, VfMac const& mac) {
+    auto message = owned<Message>(nlmsg_alloc_simple(RTM_GETNEIGH, 0));
+    ndmsg place{};
+    place.ndm_family = AF_BRIDGE;
+    place.ndm_ifindex = port;
+    place.ndm_flags = NTF_MASTER;
+    if (nlmsg_append(message.get(), &place, sizeof place, NLMSG_ALIGNTO) != 0 ||
+        nla_put(message.get(), NDA_LLADDR, mac.size(), mac.data()) != 0)
+        throw std::bad_alloc();
+    int const result = ask(netlink_, message.get(), take_place, &place);
+    if (result == -NLE_OBJ_NOTFOUND)
+        return false;
+    require(result, "asking where a MAC is steered to");
+    return place.ndm_ifindex == port && (place.ndm_flags & NTF_STICKY) != 0;
+}
+
+namespace {
+
 int take_bridge_vlans(nl_msg* message, void* to) {
     auto& vlans = *static_cast<BridgeVlans*>(to);
     auto* const about = nlmsg_find_attr(nlmsg_hdr(message), sizeof(ifinfomsg), IFLA_LINKINFO);
@@ -256,13 +291,8 @@ BridgeVlans RouteNetlink::bridge_vlans(int bridge) {
     info.ifi_index = bridge;
     if (nlmsg_append(message.get(), &info, sizeof info, NLMSG_ALIGNTO) != 0)
         throw std::bad_alloc();
-    auto const tried = "asking for the VLANs of " + interface(bridge);
-    require(nl_send_auto(netlink_, message.get()), tried);
     BridgeVlans vlans;
-    auto const answers = owned<Callbacks>(nl_cb_alloc(NL_CB_DEFAULT));
-    nl_cb_set(answers.get(), NL_CB_VALID, NL_CB_CUSTOM, take_bridge_vlans, &vlans);
-    require(nl_recvmsgs(netlink_, answers.get()), tried);
-    require(nl_wait_for_ack(netlink_), tried);
+    require(ask(netlink_, message.get(), take_bridge_vlans, &vlans), "asking for the VLANs of " + interface(bridge));
     return vlans;
 }
 

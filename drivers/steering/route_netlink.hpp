@@ -59,8 +59,10 @@ class RouteNetlink {
     // A bridge's port is in this VLAN alone, untagged.
     void set_port_vlan(int port, std::uint16_t vlan);
     // Frames for this address go to that port of the bridge, in the VLANs that the port is in, for good, whatever port
-    // frames from it come to.
+    // frames from it come to. The kernel moves an entry first and makes it stay there then: if it was at another port,
+    // and not for good, a frame that comes there in between moves it back.
     void add_forwarding(int port, VfMac const& mac);
+    bool forwards_for_good(int port, VfMac const& mac);  // add_forwarding() has been done, and nothing since
     void remove_forwarding(int port, VfMac const& mac);  // no error when there is none
     // Of a NIC's VFs, as their PF's driver counts them. ENODEV: it has none of that number.
     VfFacts vf(std::string const& pf, std::uint16_t vf);

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // What a bridge has beyond the conformance suite: VFs that are made, taken away with a guest, and made again.
 #include <gmock/gmock.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
 #include <poll.h>
 
+#include <atomic>
 #include <cerrno>
+#include <thread>
+#include <vector>
 
 #include "tests/unit/steering/bridge_bench.hpp"
 
@@ -15,6 +20,53 @@ std::unique_ptr<SteeringBench> make_steering_bench(std::string& why_not) {
 }
 
 namespace {
+
+// What the kernel tells of the bridge's forwarding table.
+class ForwardingNews {
+  public:
+    struct Place {
+        int port;
+        bool for_good;
+        bool operator==(Place const&) const = default;
+    };
+
+    ForwardingNews() : fd_(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE)) {
+        sockaddr_nl address{};
+        address.nl_family = AF_NETLINK;
+        address.nl_groups = RTMGRP_NEIGH;
+        EXPECT_EQ(bind(fd_, reinterpret_cast<sockaddr const*>(&address), sizeof address), 0) << strerror(errno);
+    }
+    ~ForwardingNews() { close(fd_); }
+    ForwardingNews(ForwardingNews const&) = delete;
+    ForwardingNews& operator=(ForwardingNews const&) = delete;
+
+    // Where frames for that address have gone, one after the other, since the last call.
+    std::vector<Place> of(VfMac const& mac) {
+        std::vector<Place> places;
+        alignas(nlmsghdr) std::array<char, 8192> room{};
+        for (ssize_t bytes = 0; (bytes = recv(fd_, room.data(), room.size(), 0)) > 0;) {
+            auto left = static_cast<unsigned>(bytes);
+            for (auto* news = reinterpret_cast<nlmsghdr*>(room.data()); NLMSG_OK(news, left);
+                 news = NLMSG_NEXT(news, left))
+                if (auto const* entry = static_cast<ndmsg const*>(NLMSG_DATA(news));
+                    news->nlmsg_type == RTM_NEWNEIGH && entry->ndm_family == AF_BRIDGE && is_about(*news, mac))
+                    places.push_back({entry->ndm_ifindex, (entry->ndm_flags & NTF_STICKY) != 0});
+        }
+        return places;
+    }
+
+  private:
+    static bool is_about(nlmsghdr& news, VfMac const& mac) {
+        auto left = NLMSG_PAYLOAD(&news, sizeof(ndmsg));
+        auto* first = static_cast<char*>(NLMSG_DATA(&news)) + NLMSG_ALIGN(sizeof(ndmsg));
+        for (auto* part = reinterpret_cast<rtattr*>(first); RTA_OK(part, left); part = RTA_NEXT(part, left))
+            if (part->rta_type == NDA_LLADDR)
+                return RTA_PAYLOAD(part) == mac.size() && std::memcmp(RTA_DATA(part), mac.data(), mac.size()) == 0;
+        return false;
+    }
+
+    int fd_;
+};
 
 class BridgeSteeringTest : public testing::Test {
   protected:
@@ -109,6 +161,51 @@ TEST_F(BridgeSteeringTest, NothingIsLeftOfAGuestThatHadAVf) {
         usleep(10000);  // until the bridge's new ports forward
     }
     EXPECT_EQ(at_port, Numbers{1});
+}
+
+// Else a frame that the guest sends by the rings, while the kernel moves the entry, takes it back there.
+TEST_F(BridgeSteeringTest, WhatWasLearnedStaysBeforeItIsMoved) {
+    using Places = std::vector<ForwardingNews::Place>;
+    int const server_port = static_cast<int>(if_nametoindex("port0b")), vf = static_cast<int>(if_nametoindex("vf0b"));
+    steering().give(0, {guest});
+    auto const end = bench->bring_up(0);
+    bench->port().send(peer, guest, 1);
+    ForwardingNews news;
+    steering().steer_to_vf(0, guest);
+    EXPECT_EQ(news.of(guest), (Places{{server_port, true}, {vf, true}}));
+    steering().steer_to_vf(0, guest);
+    EXPECT_EQ(news.of(guest), Places{}) << "by the next server, while frames go through the VF";
+    steering().steer_to_port(guest);
+    EXPECT_EQ(news.of(guest), (Places{{server_port, true}}));
+}
+
+// Each time the bridge has learned meanwhile that it is at the server's port, and goes on hearing it there.
+TEST_F(BridgeSteeringTest, AGuestThatIsSendingStaysWhereItIsSteeredTo) {
+    constexpr std::uint32_t rounds = 1000;
+    steering().give(0, {guest});
+    auto const vf = bench->bring_up(0);
+    RouteNetlink netlink;
+    auto const server_port = static_cast<int>(if_nametoindex("port0b"));
+    std::atomic<bool> done = false;
+    std::thread sender([&] {
+        while (!done)
+            bench->port().send(peer, guest, 0);
+    });
+    Numbers sent, at_vf;
+    for (std::uint32_t round = 0; round < rounds; ++round) {
+        steering().steer_to_vf(0, guest);
+        bench->wire().send(guest, peer, round);
+        sent.push_back(round);
+        (void)bench->wire().received();  // the sender's
+        steering().steer_to_port(guest);
+        netlink.remove_forwarding(server_port, guest);
+        auto const came = vf->received();
+        at_vf.insert(at_vf.end(), came.begin(), came.end());
+    }
+    done = true;
+    sender.join();
+    EXPECT_EQ(at_vf.size(), rounds);
+    EXPECT_EQ(at_vf, sent);
 }
 
 TEST_F(BridgeSteeringTest, AVfThatWentWithItsGuestComesBack) {
