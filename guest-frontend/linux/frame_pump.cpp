@@ -134,6 +134,7 @@ void QueuePump::run() {
         }
         {
             std::lock_guard const lock(turn_);
+            watches_vf_ = false;
             if (connected_) {
                 if (watched[1].fd == event_fd_ && watched[1].revents != 0) {
                     events_.event_clear(event_port_);

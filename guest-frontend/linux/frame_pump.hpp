@@ -103,7 +103,7 @@ class QueuePump {
     bool moved_ = false;  // frames, in this turn
     LookOut look_out_;
     VfLane* vf_ = nullptr;
-    bool watches_vf_ = false;
+    bool watches_vf_ = false;  // while it sleeps
     SendBy send_by_ = SendBy::rings;
     std::vector<std::uint8_t> buffer_;  // header and frame for the VF
     std::size_t rest_bytes_ = 0;        // of what is in the buffer, and not yet sent

@@ -10,6 +10,7 @@
 #include <net/if.h>
 #include <sys/socket.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
@@ -276,6 +277,30 @@ TEST_F(VfSwitching, OnTheWayBackTheVfsFramesComeFirst) {
         return account.next == 2 * frames;
     }));
     EXPECT_EQ(account.wrong, 0u);
+}
+
+// The thread that moves frames looks on all the time, and sleeps no more.
+TEST_F(VfSwitching, AVfIsGivenBackWhileFramesKeepComing) {
+    pump_.emplace(&ring_, events_, *tap_, LVIF_POLL_MAX_US);
+    pump_->connect(1);
+    use("auto");
+    ASSERT_EQ(open(), 1);
+    ASSERT_EQ(begin(), 1);
+    ASSERT_TRUE(eventually([&] { return ring_.asleep(); })) << "watches the VF";
+    std::atomic<bool> given_back = false;
+    std::thread feeder([&] {
+        auto const end = VfPath::Clock::now() + patience;
+        for (std::uint32_t number = 0; !given_back && VfPath::Clock::now() < end; ++number) {
+            ring_.deliver({{datagram(number), {}}});
+            std::this_thread::sleep_for(step);
+        }
+        EXPECT_TRUE(given_back) << "not before frames ceased to come";
+    });
+    EXPECT_TRUE(eventually([&] { return !ring_.asleep(); })) << "looks on";
+    path_->end();
+    path_->close();
+    given_back = true;
+    feeder.join();
 }
 
 TEST_F(VfSwitching, HalfABeginIsUndone) {
