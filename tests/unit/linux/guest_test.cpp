@@ -28,7 +28,12 @@ class TwoGuests : public testing::Test {
         }
         socket_ = folder_ + "/hypervisor.sock";
         hypervisor_.emplace(std::vector<std::string>{HYPERVISORD, "--socket", socket_, "--log-level", "warn"});
-        ASSERT_TRUE(eventually([&] { return std::filesystem::exists(socket_); }));
+        ASSERT_TRUE(eventually([&] {  // its socket is there before it listens
+            lvif_hv* attempt = nullptr;
+            bool const answered = lvif_hv_connect(socket_.c_str(), LVIF_HV_CONTROL, nullptr, &attempt) == 0;
+            lvif_hv_close(answered ? attempt : nullptr);
+            return answered;
+        }));
     }
     void TearDown() override {
         guests_[0].reset();
@@ -80,12 +85,13 @@ TEST_F(TwoGuests, DeliverWhatAProgramSentLast) {
     server.line();
     EXPECT_EQ(server.line(), "bind ok 8080");
     EXPECT_EQ(server.line(), "listen ok 8080");
-    auto& client = run(1, {"tcp4", "connect", "192.0.2.10", "8080", "send", "400000"});
+    auto& client = run(1, {"tcp4", "sendbuffer", "1000000", "connect", "192.0.2.10", "8080", "send", "400000"});
     client.line();
+    EXPECT_EQ(client.line(), "sendbuffer ok 0");
     EXPECT_EQ(client.line().substr(0, 10), "connect ok");
     EXPECT_EQ(client.line().substr(0, 7), "send ok") << "most of it still in the kernel, since nobody reads yet";
     EXPECT_EQ(server.line(), "accept ok 8080");
-    std::this_thread::sleep_for(std::chrono::milliseconds(300));  // for the client's program to be gone
+    ASSERT_TRUE(eventually([&] { return !client.has_children(); })) << "its program is gone";
     server.go_on();
     EXPECT_EQ(server.line(), "receive ok 8080");
     EXPECT_EQ(client.wait(), 0);

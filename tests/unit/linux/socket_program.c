@@ -6,6 +6,7 @@
  *
  *   tcp4 tcp6 udp4 udp6   a new socket, the current one from now on     reuseport   v6only   on the current socket
  *   bind ADDRESS PORT     listen    connect ADDRESS PORT     sendto ADDRESS PORT     accept     close
+ *   sendbuffer BYTES      so much can be sent before anybody takes it: what the kernel chooses depends on the connection's course
  *   send BYTES, receive BYTES    of a known pattern on the current connection, checked by the receiver (else EBADMSG)
  *   bind32 PORT, socketcall32 PORT    the current IPv4 socket, to the wildcard address, by the i386 system calls
  *   race COUNT PORT STEP  so many threads bind a TCP socket each, at once, to PORT, PORT + STEP, ..: prints how many could
@@ -74,10 +75,8 @@ static void make_socket(char const* kind) {
     answer(kind, current);
 }
 
-static void set_option(char const* step, int level, int option) {
-    int const on = 1;
-
-    answer(step, setsockopt(current, level, option, &on, sizeof(on)));
+static void set_option(char const* step, int level, int option, int value) {
+    answer(step, setsockopt(current, level, option, &value, sizeof(value)));
 }
 
 #if defined(__x86_64__)
@@ -246,9 +245,9 @@ static int carry_out(char** step) {
     if (strstr("tcp4 tcp6 udp4 udp6", step[0]) != NULL) {
         make_socket(step[0]);
     } else if (strcmp(step[0], "reuseport") == 0) {
-        set_option(step[0], SOL_SOCKET, SO_REUSEPORT);
+        set_option(step[0], SOL_SOCKET, SO_REUSEPORT, 1);
     } else if (strcmp(step[0], "v6only") == 0) {
-        set_option(step[0], IPPROTO_IPV6, IPV6_V6ONLY);
+        set_option(step[0], IPPROTO_IPV6, IPV6_V6ONLY, 1);
     } else if (strcmp(step[0], "bind") == 0) {
         length = parse(step[1], step[2], &address);
         answer(step[0], bind(current, (struct sockaddr*)&address, length));
@@ -276,6 +275,9 @@ static int carry_out(char** step) {
     } else if (strcmp(step[0], "timewait") == 0) {
         current = -1;
         answer(step[0], leave_time_wait(step[1]));
+        return 2;
+    } else if (strcmp(step[0], "sendbuffer") == 0) {
+        set_option(step[0], SOL_SOCKET, SO_SNDBUFFORCE, atoi(step[1]));
         return 2;
     } else if (strcmp(step[0], "send") == 0) {
         answer(step[0], send_pattern((uint64_t)atoll(step[1])));

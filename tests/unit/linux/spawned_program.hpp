@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,12 @@ class SpawnedProgram {
         if (status_ < 0) {
             kill(pid_, number);
         }
+    }
+    bool has_children() const {
+        std::string const pid = std::to_string(pid_);
+        std::ifstream children("/proc/" + pid + "/task/" + pid + "/children");
+        pid_t child = 0;
+        return static_cast<bool>(children >> child);
     }
     // The exit status as a shell has it; -1: it goes on for long.
     int wait() {
