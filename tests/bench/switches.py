@@ -148,6 +148,12 @@ def spread(values):
     return {name: round(switching.quantile(values, part), 1) for name, part in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))}
 
 
+def pauses(all_streams, spans):
+    """Of all of them together, and of each."""
+    of_each = {stream.name: [stream.pause_us(*span) for span in spans] for stream in all_streams}
+    return {**spread(sum(of_each.values(), [])), "of": {name: spread(values) for name, values in of_each.items()}}
+
+
 def figures(all_streams, switches, idle, tcp, seconds, moved):
     streams = {stream.name: {key: getattr(stream, key) for key in ("sent", "lost", "doubled", "reordered", "overrun")}
                for stream in all_streams}
@@ -158,9 +164,8 @@ def figures(all_streams, switches, idle, tcp, seconds, moved):
     return {
         "switches": len(switches), "seconds": round(seconds, 1), "tcp_bytes": moved, "tcp": tcp, "streams": streams,
         "datagrams_per_s": round(sum(stream.per_second(switches[0].began_ns, switches[-1].ended_ns) for stream in all_streams)),
-        "pause_us": {to: spread([switch.pause_us(stream) for switch in switches if switch.to == to for stream in all_streams])
-                     for to in ("direct", "server")},
-        "pause_without_us": spread([stream.pause_us(*span) for span in idle for stream in all_streams]),
+        "pause_us": {to: pauses(all_streams, [switch.span_ns() for switch in switches if switch.to == to]) for to in ("direct", "server")},
+        "pause_without_us": pauses(all_streams, idle),
         "took_us": {to: spread([switch.took_us for switch in switches if switch.to == to]) for to in ("direct", "server")},
         "steps_us": [{"to": to, "step": step, **spread(values)} for (to, step), values in steps.items()],
     }
@@ -177,8 +182,10 @@ def table(result):
     lines += [f"  frames dropped {where}: {count:,}" for where, count in result.get("dropped", {}).items() if count]
     lines += [f"  at full load, datagrams/s {name}: {rate:,}" for name, rate in result.get("full", {}).items()]
     lines += ["", f"  {'microseconds':<34}{'p50':>10}{'p99':>10}{'max':>10}"]
-    rows = [(f"longest pause, switch to {to}", result["pause_us"][to]) for to in ("direct", "server")]
-    rows.append(("longest pause, no switch", result["pause_without_us"]))
+    rows = []
+    for words, pause in (*((f"switch to {to}", result["pause_us"][to]) for to in ("direct", "server")), ("no switch", result["pause_without_us"])):
+        rows.append((f"longest pause, {words}", pause))
+        rows += [(f"  {name}", values) for name, values in pause["of"].items()]
     rows += [(f"command to {'COMMIT' if to == 'direct' else 'the end'}, to {to}", result["took_us"][to]) for to in ("direct", "server")]
     rows += [(f"  {row['to']}: {row['step']}", row) for row in result["steps_us"]]
     return "\n".join(lines + [f"  {words:<34}" + "".join(f"{values[key]:>10,.0f}" for key in ("p50", "p99", "max"))

@@ -6,7 +6,6 @@
 #include <lwip/tcpip.h>
 #include <lwip/udp.h>
 #include <signal.h>
-#include <time.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -32,12 +31,6 @@ sigset_t end_signal() {
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     return set;
-}
-
-std::uint64_t wall_clock_ns() {
-    timespec now{};
-    clock_gettime(CLOCK_REALTIME, &now);
-    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(now.tv_nsec);
 }
 
 }  // namespace
@@ -75,9 +68,9 @@ bool LwipLoad::ending() {
 }
 
 void LwipLoad::take(void* self, udp_pcb* /*pcb*/, pbuf* data, ip_addr_t const* /*address*/, u16_t /*port*/) {
-    std::uint32_t number = 0;
-    if (data->tot_len == numbered_bytes && pbuf_copy_partial(data, &number, sizeof number, 0) == sizeof number) {
-        number_account_take(&static_cast<LwipLoad*>(self)->account_, number, wall_clock_ns());
+    numbered head{};
+    if (data->tot_len == numbered_bytes && pbuf_copy_partial(data, &head, sizeof head, 0) == sizeof head) {
+        number_account_take(&static_cast<LwipLoad*>(self)->account_, head, number_account_now());
     }
     pbuf_free(data);
 }
@@ -107,7 +100,8 @@ void LwipLoad::send_due(std::uint32_t due) {
             return;
         }
         std::memset(data->payload, 0, numbered_bytes);
-        std::memcpy(data->payload, &sent_, sizeof sent_);
+        numbered const head{number_account_now(), sent_};
+        std::memcpy(data->payload, &head, sizeof head);
         err_t const result = udp_sendto(out_, data, &to_, out_port_);
         pbuf_free(data);
         if (result != ERR_OK) {

@@ -1,10 +1,19 @@
 // SPDX-License-Identifier: BSD-2-Clause
+#define _GNU_SOURCE
 #include "number_account.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { most_numbers = 1 << 27, most_events = 10000 };
+
+uint64_t number_account_now(void) {
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
 
 int number_account_open(struct number_account* account, char const* file) {
     *account = (struct number_account){.seen = calloc(most_numbers / 8, 1),
@@ -18,7 +27,9 @@ static void note(struct number_account* account, char const* what, uint64_t at_n
         account->events[account->event_count++] = (struct number_event){what, at_ns, first, count};
 }
 
-void number_account_take(struct number_account* account, uint32_t number, uint64_t at_ns) {
+void number_account_take(struct number_account* account, struct numbered datagram, uint64_t at_ns) {
+    uint32_t const number = datagram.number;
+    uint64_t const times[] = {at_ns, datagram.sent_ns};
     unsigned char* const byte = &account->seen[number % most_numbers / 8];
     unsigned char const bit = (unsigned char)(1u << number % 8);
 
@@ -37,7 +48,7 @@ void number_account_take(struct number_account* account, uint32_t number, uint64
     *byte |= bit;
     if (number >= account->next)
         account->next = number + 1;
-    fwrite(&at_ns, sizeof(at_ns), 1, account->times);
+    fwrite(times, sizeof(times), 1, account->times);
 }
 
 /* What was missed and came later is not lost. */

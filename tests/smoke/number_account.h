@@ -10,7 +10,12 @@
 extern "C" {
 #endif
 
-enum { numbered_bytes = 64 }; /* of a datagram; its number, in the machine's order, comes first */
+enum { numbered_bytes = 64 }; /* of a datagram; it begins with: */
+
+struct numbered { /* in the machine's order */
+    uint64_t sent_ns;
+    uint32_t number;
+};
 
 struct number_event {
     char const* what;
@@ -27,9 +32,11 @@ struct number_account {
     unsigned event_count;
 };
 
-/* file: gets the time of each arrival. 0 or -1 with errno. */
+/* Nanoseconds since 1970, as datagrams and files have them. */
+uint64_t number_account_now(void);
+/* file: gets of each arrival its time and the time when it was sent. 0 or -1 with errno. */
 int number_account_open(struct number_account* account, char const* file);
-void number_account_take(struct number_account* account, uint32_t number, uint64_t at_ns);
+void number_account_take(struct number_account* account, struct numbered datagram, uint64_t at_ns);
 /* Ends the file, and prints the members of a JSON object, without braces. */
 void number_account_close(struct number_account* account);
 

@@ -5,8 +5,8 @@
 //     smoke_numbers receive PORT FILE               until SIGTERM and then silence; prints what was lost, doubled, out
 //     of order
 //
-// FILE gets the time of each arrival, as the kernel saw it: nanoseconds since 1970, 8 bytes each, in the machine's
-// order.
+// FILE gets of each arrival its time, as the kernel saw it, and the time when it was sent: nanoseconds since 1970, 8
+// bytes each, in the machine's order.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -76,7 +76,9 @@ static int send_numbers(char const* address, char const* port, double per_second
             due - number > 4 * burst ? number + 4 * burst : due;  // what a pause left undone is not made good at once
 
         for (; number != limit && !ending; number++) {
-            memcpy(payload, &number, sizeof(number));
+            struct numbered const head = {number_account_now(), number};
+
+            memcpy(payload, &head, sizeof(head));
             while (send(out, payload, sizeof(payload), 0) < 0 && !ending) {
                 if (errno != EINTR && errno != ECONNREFUSED && errno != ENOBUFS)
                     fail("smoke_numbers: send");
@@ -122,12 +124,12 @@ static void receive_burst(int in, struct number_account* account) {
 
     for (int i = 0; i < count; i++) {
         uint64_t at_ns = 0;
-        uint32_t number;
+        struct numbered head;
 
         take_ancillary(&messages[i].msg_hdr, account, &at_ns);
-        memcpy(&number, data[i], sizeof(number));
+        memcpy(&head, data[i], sizeof(head));
         if (messages[i].msg_len == payload_bytes)
-            number_account_take(account, number, at_ns);
+            number_account_take(account, head, at_ns);
     }
 }
 

@@ -35,7 +35,8 @@ class Stream:
     def _begin(self, name, file):
         self.name, self._file = name, file
         self.sent = self.received = self.lost = self.doubled = self.reordered = self.overrun = 0
-        self.times, self.events = array.array("Q"), []  # of arrivals; what happened to how many, and when: [what, ns, count]
+        self.times, self.sent_times = array.array("Q"), array.array("Q")  # of arrivals
+        self.events = []  # what happened to how many, and when: [what, ns, count]
 
     def _start_receiver(self, lab, name, target, port):
         self._begin(name, lab.directory / f"{name}.times")
@@ -64,14 +65,16 @@ class Stream:
         self.events = account["events"]
         self.lost = self.sent - self.received - self.overrun
         with open(self._file, "rb") as file:
-            self.times.frombytes(file.read())
+            both = array.array("Q", file.read())
+        self.times, self.sent_times = both[::2], both[1::2]
 
     def pause_us(self, since_ns, until_ns):
-        """The longest time without an arrival that touches this span."""
-        first = max(bisect.bisect_left(self.times, since_ns) - 1, 0)
-        last = bisect.bisect_right(self.times, until_ns) + 1
-        span = self.times[first:last]
-        return max((later - earlier for earlier, later in zip(span, span[1:])), default=0) / 1000
+        """The longest time without an arrival though something was under way, of those that touch this span: a sender that pauses is
+        none."""
+        first = max(bisect.bisect_left(self.times, since_ns), 1)
+        last = min(bisect.bisect_right(self.times, until_ns) + 1, len(self.times))
+        began = (max(self.times[at - 1], self.sent_times[at]) for at in range(first, last))
+        return max((ended - since for since, ended in zip(began, self.times[first:last]) if since <= until_ns), default=0) / 1000
 
     def count(self, what, since_ns, until_ns):
         """How many were lost, doubled or reordered in that span."""
