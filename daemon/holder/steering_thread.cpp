@@ -149,7 +149,13 @@ void SteeringThread::look_at_vfs() {
     told_ = std::move(states);
 }
 
+// What an operation changes is told before its answer. But while frames are steered to a VF whose guest does not take
+// them yet, which lasts until it hears of the answer, nothing is looked at: that is done before.
 void SteeringThread::carry_out(Request const& request) {
+    bool const frames_wait = request.message.operation == VfOperation::steer_to_vf;
+    if (frames_wait) {
+        look_at_vfs();
+    }
     News news{.engine = request.engine, .message = request.message, .failure = {}};
     news.message.type = HolderMessageType::done;
     news.message.status = 0;
@@ -162,7 +168,9 @@ void SteeringThread::carry_out(Request const& request) {
         news.message.status = -EIO;
         news.failure = error.what();
     }
-    look_at_vfs();
+    if (!frames_wait) {
+        look_at_vfs();
+    }
     tell(std::move(news));
 }
 

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "daemon/holder/steering_thread.hpp"
@@ -24,7 +25,9 @@ struct Nic {
     std::mutex mutex;
     std::vector<VfState> vfs{{"vf0", true, false, {}}, {"vf1", true, false, {}}};
     std::vector<std::string> done;
-    std::mutex busy;  // held: operations take their time
+    std::mutex busy;   // held: operations take their time
+    std::mutex looks;  // held: looks do
+    std::atomic<bool> steering = false;
 };
 
 class SteeringInTest final : public Steering {
@@ -34,17 +37,18 @@ class SteeringInTest final : public Steering {
     std::vector<VfState> vfs() override {
         eventfd_t ignored = 0;
         eventfd_read(nic_.changes, &ignored);
-        std::lock_guard const lock(nic_.mutex);
+        std::scoped_lock const lock(nic_.looks, nic_.mutex);
         return nic_.vfs;
     }
     int changes_fd() const override { return nic_.changes; }
     void give(std::uint16_t vf, VfSettings const& settings) override {
         note("give " + std::to_string(vf) + " " + std::to_string(settings.mac[5]));
-    }
-    void steer_to_vf(std::uint16_t vf, VfMac const&) override {
-        note("steer " + std::to_string(vf));
         std::lock_guard const lock(nic_.mutex);
         nic_.vfs.at(vf).link_up = true;
+    }
+    void steer_to_vf(std::uint16_t vf, VfMac const&) override {
+        nic_.steering = true;
+        note("steer " + std::to_string(vf));
     }
     void steer_to_port(VfMac const&) override { throw SteeringError("vf0 is gone", ENODEV); }
     void take(std::uint16_t vf, VfMac const& mac) override {
@@ -109,13 +113,13 @@ TEST_F(SteeringThreadTest, AnswersInOrderAndChangesComeBefore) {
     ASSERT_TRUE(thread.ask(6, request(VfOperation::none, 1, 13)));
     auto const all = news(5);
     ASSERT_EQ(all.size(), 5U);
-    EXPECT_EQ(all[0].message.type, HolderMessageType::done);
-    EXPECT_EQ(all[0].message.id, 10U);
-    EXPECT_EQ(all[0].message.status, 0);
-    EXPECT_EQ(all[0].message.guest, 9);
-    EXPECT_EQ(all[0].engine, 5U);
-    EXPECT_EQ(all[1].message.type, HolderMessageType::vf);
-    EXPECT_EQ(all[1].message.up, 1U);
+    EXPECT_EQ(all[0].message.type, HolderMessageType::vf);
+    EXPECT_EQ(all[0].message.up, 1U);
+    EXPECT_EQ(all[1].message.type, HolderMessageType::done);
+    EXPECT_EQ(all[1].message.id, 10U);
+    EXPECT_EQ(all[1].message.status, 0);
+    EXPECT_EQ(all[1].message.guest, 9);
+    EXPECT_EQ(all[1].engine, 5U);
     EXPECT_EQ(all[2].message.id, 11U);
     EXPECT_EQ(all[3].message.status, -ENODEV);
     EXPECT_EQ(all[3].failure, "vf0 is gone");
@@ -123,6 +127,25 @@ TEST_F(SteeringThreadTest, AnswersInOrderAndChangesComeBefore) {
     EXPECT_EQ(all[4].message.status, -EINVAL);
     std::lock_guard const lock(nic.mutex);
     EXPECT_EQ(nic.done, (std::vector<std::string>{"give 1 7", "steer 1"}));
+}
+
+TEST_F(SteeringThreadTest, WhileFramesWaitForTheAnswerNothingIsLookedAt) {
+    news(2);
+    std::unique_lock slow(nic.busy);
+    {
+        std::lock_guard const lock(nic.mutex);
+        nic.vfs[1].link_up = true;  // and the steering has not heard of it
+    }
+    ASSERT_TRUE(thread.ask(5, request(VfOperation::steer_to_vf, 1, 10)));
+    while (!nic.steering) {
+        std::this_thread::yield();
+    }
+    std::lock_guard const no_looks(nic.looks);
+    slow.unlock();
+    auto const all = news(2);
+    ASSERT_EQ(all.size(), 2U);
+    EXPECT_EQ(all[0].message.up, 1U) << "that was done before";
+    EXPECT_EQ(all[1].message.id, 10U);
 }
 
 TEST_F(SteeringThreadTest, ChangesAreToldAsTheyCome) {
@@ -153,7 +176,7 @@ TEST_F(SteeringThreadTest, LooksWhenAsked) {
 
 TEST_F(SteeringThreadTest, WhatIsInUseIsLookedAtAgainAndAgain) {
     news(2);
-    ASSERT_TRUE(thread.ask(1, request(VfOperation::steer_to_vf, 1, 10)));
+    ASSERT_TRUE(thread.ask(1, request(VfOperation::give, 1, 10)));
     EXPECT_EQ(news(2).at(0).message.counted, 0);
     for (std::uint64_t const bytes : {100U, 200U}) {
         {
