@@ -22,9 +22,10 @@ namespace librettos {
 namespace {
 
 constexpr std::uint32_t fragment_entries = 256;
-constexpr int longest_sleep_ms = 1000;
+constexpr std::uint64_t longest_sleep_ns = 1'000'000'000;
+constexpr std::uint64_t shortest_blind_sleep_ns = 50'000, longest_blind_sleep_ns = 1'000'000;
 constexpr std::uint64_t mute_ns = 10'000'000;
-constexpr std::uint64_t ns_per_ms = 1'000'000;
+constexpr std::uint64_t ns_per_s = 1'000'000'000;
 
 // lint: not per frame: at start, for a new guest and at the end of a mute; fails only when the kernel has no memory
 bool try_watch(int epoll_fd, int fd, void* tag) noexcept {
@@ -149,6 +150,7 @@ bool DataThread::turn() {
 void DataThread::run() {
     while (!stopping_) {
         bool const worked = turn();
+        stopping_ |= !take_commands();
         if (turns_ % housekeeping_turns == 0) {
             housekeeping();
         }
@@ -170,12 +172,12 @@ void DataThread::run() {
 
 void DataThread::housekeeping() {
     look_at_events(0);
+    stopping_ |= !take_commands();
     chores();
 }
 
 // What needs no system call.
 void DataThread::chores() {
-    stopping_ |= !take_commands();
     wake_due();
     expire_fragments();
 }
@@ -309,9 +311,10 @@ bool DataThread::put_to_sleep(GuestQueue& queue) {
     return true;
 }
 
-void DataThread::look_at_events(int timeout_ms) {
+void DataThread::look_at_events(std::uint64_t timeout_ns) {
     std::array<epoll_event, 64> events;
-    int const count = epoll_wait(epoll_fd_, events.data(), static_cast<int>(events.size()), timeout_ms);
+    timespec const timeout{static_cast<time_t>(timeout_ns / ns_per_s), static_cast<long>(timeout_ns % ns_per_s)};
+    int const count = epoll_pwait2(epoll_fd_, events.data(), static_cast<int>(events.size()), &timeout, nullptr);
     for (int i = 0; i < count; ++i) {
         void* const tag = events[static_cast<std::size_t>(i)].data.ptr;
         if (tag == &wake_fd_ || (tag == &port_fd_ && interrupt_fd_ >= 0)) {
@@ -368,16 +371,17 @@ void DataThread::wake_due() {
     }
 }
 
-// When the port takes what it had no room for, or has frames and no descriptor: it is asked once a millisecond.
+// When the port takes what it had no room for, or has frames and no descriptor: it is asked.
 bool DataThread::nothing_wakes() const {
     return mine_.tx_first != mine_.tx_end || port_fd_ < 0;
 }
 
-int DataThread::sleep_limit_ms() const {
+std::uint64_t DataThread::sleep_limit_ns() const {
     if (nothing_wakes()) {
-        return 1;
+        // What has come every so often is found soon after it comes, and a port where nothing comes costs little.
+        return std::clamp((now_ns_ - worked_ns_) / 2, shortest_blind_sleep_ns, longest_blind_sleep_ns);
     }
-    std::uint64_t until_ns = now_ns_ + longest_sleep_ms * ns_per_ms;
+    std::uint64_t until_ns = now_ns_ + longest_sleep_ns;
     for (GuestQueue const* queue : waiting_) {
         until_ns = std::min(until_ns, queue->wake_ns);
     }
@@ -385,7 +389,7 @@ int DataThread::sleep_limit_ms() const {
     if (expiry_us < until_ns / 1000) {
         until_ns = expiry_us * 1000;
     }
-    return until_ns <= now_ns_ ? 0 : static_cast<int>((until_ns - now_ns_ + ns_per_ms - 1) / ns_per_ms);
+    return until_ns <= now_ns_ ? 0 : until_ns - now_ns_;
 }
 
 void DataThread::sleep() {
@@ -405,7 +409,7 @@ void DataThread::sleep() {
         ThreadStats& stats = *setup_.stats;
         stats.sleeps.store(stats.sleeps.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
         stats.sleeping.store(1, std::memory_order_relaxed);
-        look_at_events(sleep_limit_ms());
+        look_at_events(sleep_limit_ns());
         stats.sleeping.store(0, std::memory_order_relaxed);
     }
     if (interrupt_fd_ >= 0) {

@@ -190,12 +190,12 @@ class DataThread {
     void acknowledge(DataAck const& ack) noexcept;
     void start_polling(GuestQueue& queue);
     bool put_to_sleep(GuestQueue& queue);
-    void look_at_events(int timeout_ms);
+    void look_at_events(std::uint64_t timeout_ns);
     void on_doorbell(GuestQueue& queue);
     void wake_due();
     void sleep();
     bool nothing_wakes() const;
-    int sleep_limit_ms() const;
+    std::uint64_t sleep_limit_ns() const;
     void refresh_time();
 
     static constexpr std::uint32_t batch = 32;
