@@ -126,8 +126,9 @@ bool VfSwitch::receives_by_vf() const {
 std::optional<std::string> VfSwitch::record() const {
     if (step_ == Step::rings)
         return std::nullopt;
-    auto const step =
-        is_way_back(step_) ? step_ : furthest_;  // a switch that is resumed may be further than its step says
+    auto step = is_way_back(step_) ? step_ : furthest_;  // a switch that is resumed may be further than its step says
+    if (step == Step::steering || step == Step::draining)
+        step = Step::committing;  // there will be no time to write when it is reached
     return std::string(to_text(step)) + ' ' + std::to_string(vf_) + ' ' + std::to_string(serial_);
 }
 
@@ -195,7 +196,10 @@ void VfSwitch::enter(Step step, TimePoint now) {
     told_ = false;
     due_ = false;
     try {
-        effects_.write_down(record());
+        if (auto const fresh = record(); !fresh || fresh != written_) {
+            effects_.write_down(fresh);
+            written_ = fresh;
+        }
     } catch (std::system_error const&) {
         due_ = true;
         wake_at_ = now + store_retry;

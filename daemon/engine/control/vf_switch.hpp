@@ -10,6 +10,8 @@
 //
 // A step is written down before it acts, so that the next server finds at most one step that may or may not have been
 // done; every step may be done twice: a server that finds a guest beyond `preparing` goes there again from the start.
+// Frames for the guest wait from `steering` to its answer to `committing`, so nothing is written down between these
+// steps: the first of them is written down as the last, of which most has to be undone.
 // What fails on the way there turns round, to the step that undoes what was begun. On the way back nothing turns round:
 // a guest that is silent is passed over, the NIC is asked again until it obeys; so a guest always ends with frames
 // reaching it, by the VF or by the rings.
@@ -124,7 +126,8 @@ class VfSwitch {
     bool due_ = false;   // write_down() failed: the step is to be entered again
     std::chrono::milliseconds timeout_{2000};
     TimePoint began_{}, entered_{}, deadline_{}, wake_at_ = TimePoint::max();
-    std::string reason_;  // why it turned round
+    std::optional<std::string> written_;  // by this server, last
+    std::string reason_;                  // why it turned round
     bool going_there_ = false;
     std::vector<StepTime> steps_;
     Report report_;
