@@ -43,7 +43,7 @@ class DpdkVf final : public Vf {
     void down() override;
     std::string name() const override { return pci_address_; }
 
-    void gather() override;
+    bool gather() override;
     bool front(lvif_frame& frame) override;
     void release() override;
     int event_fd() const override { return event_fd_; }

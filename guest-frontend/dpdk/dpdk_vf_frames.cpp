@@ -22,15 +22,16 @@ constexpr std::uint8_t loopback_type[] = {0x90, 0x00};  // Ethernet's configurat
 
 }  // namespace
 
-void DpdkVf::gather() {
+bool DpdkVf::gather() {
     std::array<rte_mbuf*, burst> frames{};
     for (int bursts = 0; bursts < 2 && gathered_.size() < most_gathered; ++bursts) {
         std::uint16_t const count = rte_eth_rx_burst(port_, 0, frames.data(), burst);
         gathered_.insert(gathered_.end(), frames.begin(), frames.begin() + count);
         if (count < burst) {
-            return;
+            return false;
         }
     }
+    return gathered_.size() < most_gathered;
 }
 
 bool DpdkVf::front(lvif_frame& frame) {

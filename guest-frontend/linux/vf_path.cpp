@@ -79,6 +79,13 @@ void VfPath::let_in() {
     pump_.use_vf(lane_.get());  // wakes it
 }
 
+bool VfPath::lets_in() {
+    if (!lane_->lets_in() && pump_.rings_were_empty()) {
+        let_in();
+    }
+    return lane_->lets_in();
+}
+
 // What the NIC steered here before it was told otherwise may still be on its way through the kernel.
 void VfPath::take_last(std::chrono::milliseconds quiet, std::chrono::milliseconds longest) {
     auto const give_up = Clock::now() + longest;
@@ -94,10 +101,7 @@ void VfPath::leave_vf() {
     report();
 }
 
-bool VfPath::rings_are_idle() {
-    if (!pump_.rings_were_empty()) {
-        return false;
-    }
+bool VfPath::server_took_all() {
     for (std::uint16_t queue = 0; queue < pump_.connected_queues(); ++queue) {
         if (!lvif_tx_idle(device_, queue)) {
             return false;

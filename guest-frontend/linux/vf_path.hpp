@@ -57,13 +57,14 @@ class VfPath final : private SwitchedVf, private SwitchedFrames {
 
     void use_vf() override { pump_.use_vf(lane_.get()); }
     void let_in() override;
+    void let_in_after_rings() override { pump_.watch_rings_empty(); }
+    bool lets_in() override;
     void take_last(std::chrono::milliseconds quiet, std::chrono::milliseconds longest) override;
     void leave_vf() override;
     void send_by(SendBy way) override { pump_.send_by(way); }
     bool vf_sent_all() override { return lane_->sent_all(); }
     bool vf_works() override { return !lane_->failed(); }
-    void watch_rings() override { pump_.watch_rings_empty(); }
-    bool rings_are_idle() override;
+    bool server_took_all() override;
     bool server_alive() override { return lvif_server_alive(device_); }
 
     bool find(VfMac const& mac, std::uint16_t mtu_bytes);

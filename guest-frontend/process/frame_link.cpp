@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace librettos::guest {
 
@@ -88,7 +89,7 @@ void FrameLink::run() {
             }
             next = turn();
             watched[1].fd = rx_connected_ ? event_fd_ : -1;
-            watched[2].fd = reads_vf_ ? vf_->event_fd() : -1;
+            watched[2].fd = watches_vf() ? vf_->event_fd() : -1;
             asks = (reads_vf_ && watched[2].fd < 0) || ask_vf_for_room_.load(std::memory_order_relaxed);
         }
         watched[1].revents = 0;
@@ -109,22 +110,24 @@ void FrameLink::run() {
 
 FrameLink::Next FrameLink::turn() {
     moved_ = false;
+    more_to_gather_ = false;
     if (rx_connected_) {
         lvif_rx_wake(device_, 0);
     }
-    bool const more_of_vf = reads_vf_ && take_from_vf();
+    bool more_of_vf = reads_vf_ && take_from_vf();
     bool more_of_ring = false;
     if (!more_of_vf || !vf_first_) {
         more_of_ring = rx_connected_ && take_from_ring();
-        if (!more_of_ring) {
-            ring_was_empty_.store(true, std::memory_order_release);
+        if (!more_of_ring && std::exchange(let_in_after_ring_, false)) {
+            vf_let_in_.store(true, std::memory_order_relaxed);
+            more_of_vf = true;
         }
     }
     give_room();
     if (moved_) {
         look_out_.worked();
     }
-    if (more_of_vf || more_of_ring) {
+    if (more_of_vf || more_of_ring || more_to_gather_) {
         return Next::again;
     }
     if (look_out_.again()) {
@@ -137,11 +140,16 @@ bool FrameLink::may_sleep() {
     if (rx_connected_ && !lvif_rx_sleep(device_, 0)) {
         return false;
     }
-    if (reads_vf_) {
+    if (watches_vf()) {
         vf_armed_ = true;
         return vf_->arm();
     }
     return true;
+}
+
+// Otherwise it is asked.
+bool FrameLink::watches_vf() const {
+    return reads_vf_ && (vf_let_in_.load(std::memory_order_relaxed) || !holds_frames_of_vf());
 }
 
 // Returns whether the burst was full, so that there may be more.
@@ -150,12 +158,13 @@ bool FrameLink::take_from_vf() {
         vf_->disarm();
         vf_armed_ = false;
     }
-    vf_->gather();
-    if (!vf_let_in_) {
+    bool const more = vf_->gather();
+    if (!vf_let_in_.load(std::memory_order_relaxed)) {
         lvif_frame frame{};
         if (vf_->front(frame) && !vf_waits_.exchange(true, std::memory_order_relaxed)) {
             eventfd_write(attention_, 1);
         }
+        more_to_gather_ = more;
         return false;
     }
     int done = 0;
@@ -242,7 +251,8 @@ void FrameLink::use_vf() {
     {
         auto const lock = between_turns();
         reads_vf_ = true;
-        vf_let_in_ = false;
+        let_in_after_ring_ = false;
+        vf_let_in_.store(false, std::memory_order_relaxed);
     }
     wake();
 }
@@ -250,7 +260,16 @@ void FrameLink::use_vf() {
 void FrameLink::let_in() {
     {
         auto const lock = between_turns();
-        vf_let_in_ = true;
+        let_in_after_ring_ = false;
+        vf_let_in_.store(true, std::memory_order_relaxed);
+    }
+    wake();
+}
+
+void FrameLink::let_in_after_rings() {
+    {
+        auto const lock = between_turns();
+        let_in_after_ring_ = true;
     }
     wake();
 }
@@ -287,18 +306,7 @@ void FrameLink::leave_vf() {
     wake();
 }
 
-void FrameLink::watch_rings() {
-    {
-        auto const lock = between_turns();
-        ring_was_empty_.store(!rx_connected_, std::memory_order_relaxed);
-    }
-    wake();
-}
-
-bool FrameLink::rings_are_idle() {
-    if (!ring_was_empty_.load(std::memory_order_acquire)) {
-        return false;
-    }
+bool FrameLink::server_took_all() {
     std::lock_guard const lock(tx_);
     return !tx_connected_ || lvif_tx_idle(device_, 0);
 }

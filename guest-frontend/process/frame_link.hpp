@@ -9,6 +9,8 @@
 // What the stack sends from within a burst (acknowledgements, mostly) is published at its end: one notification, or one
 // write to a register of the VF. A stack that knows when it will have sent all that it is about to send has the same by
 // Leaves::when_told.
+// Frames of the VF that wait to be let in are gathered once a millisecond, without an event for each: who lets them in
+// needs the processor.
 //
 // send() never blocks. A full ring refuses the frame and makes the server say when there is room: the receive thread
 // then wakes who waits in wait_for_room() and calls Stack::room(). A dead server looks like a full ring. A VF says
@@ -82,13 +84,14 @@ class FrameLink final : public SwitchedFrames {
     // ---- the switch. Control thread.
     void use_vf() override;
     void let_in() override;
+    void let_in_after_rings() override;
+    bool lets_in() override { return vf_let_in_.load(std::memory_order_relaxed); }
     void take_last(std::chrono::milliseconds quiet, std::chrono::milliseconds longest) override;
     void leave_vf() override;
     void send_by(SendBy way) override;
     bool vf_sent_all() override;
     bool vf_works() override;
-    void watch_rings() override;
-    bool rings_are_idle() override;
+    bool server_took_all() override;
     bool server_alive() override;
     // Frames of the VF wait to be let in.
     bool holds_frames_of_vf() const { return vf_waits_.load(std::memory_order_relaxed); }
@@ -103,6 +106,7 @@ class FrameLink final : public SwitchedFrames {
     Next turn();
     bool may_sleep();
     bool take_from_vf();
+    bool watches_vf() const;
     bool take_from_ring();
     template <typename Peek, typename Release>
     int deliver(Peek&& peek, Release&& release, int& done);
@@ -136,9 +140,10 @@ class FrameLink final : public SwitchedFrames {
     std::mutex rx_;                 // guards what follows
     bool rx_connected_ = false;
     bool reads_vf_ = false;
-    bool vf_let_in_ = false;
+    bool let_in_after_ring_ = false;  // the VF, once it has been found empty
     bool vf_armed_ = false;
-    bool moved_ = false;  // frames came in this turn
+    bool more_to_gather_ = false;  // of frames that wait
+    bool moved_ = false;           // frames came in this turn
     LookOut look_out_;
     bool vf_first_ = true;          // what it has is older than what the ring has
     Clock::time_point vf_frame_{};  // when one came
@@ -158,8 +163,8 @@ class FrameLink final : public SwitchedFrames {
     std::atomic<bool> vf_waits_ = false;         // gathered, and not let in
     std::atomic<bool> wants_room_ = false;       // somebody, or frames that are held: a look takes tx_ only then
     std::atomic<bool> ask_vf_for_room_ = false;  // somebody waits for room in the VF, or frames in it do
-    std::atomic<bool> ring_was_empty_ = false;
-    std::atomic<std::thread::id> bursting_;  // the receive thread's, while it publishes later what it sends
+    std::atomic<bool> vf_let_in_ = false;        // changed with rx_
+    std::atomic<std::thread::id> bursting_;      // the receive thread's, while it publishes later what it sends
 
     std::thread thread_;  // last: runs while all else is there
 };

@@ -55,10 +55,10 @@ int SwitchOrder::begin() {
     if (sending_ == SendBy::rings) {
         sending_ = SendBy::nothing;
         change_began_ = now;
+        frames_.let_in_after_rings();
         frames_.send_by(SendBy::nothing);
-        frames_.watch_rings();
     }
-    while (!frames_.rings_are_idle()) {
+    while (!(frames_.lets_in() && frames_.server_took_all())) {
         if (!frames_.server_alive() || Clock::now() >= change_began_ + patience) {
             say_(Kind::trouble,
                  "the server leaves frames in the rings: what is sent through the VF now may overtake them");
@@ -119,7 +119,9 @@ void SwitchOrder::close() {
 void SwitchOrder::let_in() {
     let_in_at_.reset();
     let_in_ = true;
-    frames_.let_in();
+    if (!frames_.lets_in()) {
+        frames_.let_in();
+    }
 }
 
 bool SwitchOrder::look_after() {

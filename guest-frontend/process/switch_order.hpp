@@ -5,8 +5,8 @@
 // Theory of operation
 //
 //     open()   the VF becomes ours and receives; what comes waits
-//     begin()  frames to be sent wait until the server has taken all from the rings, and until the stack has all that
-//              the rings hold; then it goes on by the VF, both ways
+//     begin()  what comes by the VF waits until the stack has all that the rings hold, and frames to be sent until the
+//              server has taken all from them; then it goes on by the VF, each way by itself
 //     end()    frames to be sent wait until what was sent before has left the VF; then it goes on by the rings. From
 //              now on what the VF has comes before what the rings have
 //     close()  what the VF still has is delivered, and it is given back
@@ -49,6 +49,10 @@ class SwitchedFrames {
     virtual void use_vf() = 0;
     // What waits, and what comes from now on, is the stack's. May be repeated.
     virtual void let_in() = 0;
+    // The same as soon as the stack has been given all that the rings hold now; lets_in() tells when it has come to
+    // that, and is to be asked until then.
+    virtual void let_in_after_rings() = 0;
+    virtual bool lets_in() = 0;
     // Until nothing has come by the VF for `quiet`, or `longest` has passed.
     virtual void take_last(std::chrono::milliseconds quiet, std::chrono::milliseconds longest) = 0;
     // The VF is neither read nor written any more.
@@ -59,9 +63,8 @@ class SwitchedFrames {
     virtual bool vf_sent_all() = 0;
     // False: what moves frames has found the VF to be gone, or no longer to send.
     virtual bool vf_works() = 0;
-    // The stack has been given all that the rings held since watch_rings(), and the server has taken all from them.
-    virtual void watch_rings() = 0;
-    virtual bool rings_are_idle() = 0;
+    // The server has taken from the rings all that was sent.
+    virtual bool server_took_all() = 0;
     virtual bool server_alive() = 0;
 };
 

@@ -15,7 +15,8 @@ namespace librettos::guest {
 class Vf : public SwitchedVf {
   public:
     // ---- who receives. A frame that was gathered waits here until it is released; gathering makes room in the VF.
-    virtual void gather() = 0;
+    // True: there may be more to gather, and place for it.
+    virtual bool gather() = 0;
     // The oldest one. False: none was gathered.
     virtual bool front(lvif_frame& frame) = 0;
     virtual void release() = 0;

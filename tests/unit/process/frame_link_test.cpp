@@ -201,6 +201,50 @@ TEST_P(Switched, WhatTheVfReceivesWaitsToBeLetIn) {
     link.leave_vf();
 }
 
+TEST_P(Switched, WhatTheVfReceivesIsLetInAfterTheRings) {
+    constexpr std::uint32_t in_ring = 500, all = 600;
+    link.use_vf();
+    for (std::uint32_t number = in_ring; number < all; ++number) {
+        vf.deliver(numbered(number));
+    }
+    EXPECT_TRUE(eventually([&] { return link.holds_frames_of_vf(); }));
+    for (std::uint32_t number = 0; number < in_ring; ++number) {
+        ring.deliver({{numbered(number), {}}});
+    }
+    EXPECT_FALSE(link.lets_in());
+    link.let_in_after_rings();
+    EXPECT_TRUE(eventually([&] { return stack.received.next == all; }));
+    EXPECT_TRUE(link.lets_in());
+    EXPECT_EQ(stack.received.wrong, 0u);
+    link.leave_vf();
+}
+
+TEST_P(Switched, NobodyIsWokenForFramesThatWait) {
+    link.use_vf();
+    vf.deliver(numbered(0));
+    EXPECT_TRUE(eventually([&] { return link.holds_frames_of_vf(); }));
+    int const arms = vf.arms();
+    for (std::uint32_t number = 1; number < 100; ++number) {
+        vf.deliver(numbered(number));
+        EXPECT_TRUE(eventually([&] { return vf.to_gather() == 0; })) << "they are gathered all the same";
+    }
+    EXPECT_EQ(vf.arms(), arms);
+    link.let_in();
+    EXPECT_TRUE(eventually([&] { return stack.received.next == 100; }));
+    EXPECT_TRUE(eventually([&] { return vf.arms() > arms; })) << "from now on it sleeps until one comes";
+    EXPECT_EQ(stack.received.wrong, 0u);
+    link.leave_vf();
+}
+
+TEST_P(Switched, WithoutRingsTheVfIsLetInAtOnce) {
+    link.use_vf();
+    link.quiesce();
+    vf.deliver(numbered(0));
+    link.let_in_after_rings();
+    EXPECT_TRUE(eventually([&] { return stack.received.next == 1; }));
+    link.leave_vf();
+}
+
 TEST_P(Switched, TheLastFramesAreTakenBeforeItIsLeft) {
     to_vf();
     link.send_by(SendBy::rings);

@@ -52,16 +52,16 @@ class FramesDouble final : public SwitchedFrames {
         EXPECT_TRUE(vf_.half_up);
         EXPECT_FALSE(uses);
         uses = true;
-        lets_in = false;
+        is_in = waits_for_rings = false;
         log_.emplace_back("use_vf");
     }
     void let_in() override {
         EXPECT_TRUE(uses);
-        lets_in = true;
+        is_in = true;
         log_.emplace_back("let_in");
     }
     void take_last(milliseconds, milliseconds) override {
-        EXPECT_TRUE(uses && lets_in);
+        EXPECT_TRUE(uses && is_in);
         log_.emplace_back("take_last");
     }
     void leave_vf() override {
@@ -86,14 +86,20 @@ class FramesDouble final : public SwitchedFrames {
         EXPECT_TRUE(uses);
         return works;
     }
-    void watch_rings() override { log_.emplace_back("watch_rings"); }
-    bool rings_are_idle() override {
+    void let_in_after_rings() override {
+        EXPECT_TRUE(uses);
+        log_.emplace_back("let_in_after_rings");
+        waits_for_rings = true;
+    }
+    bool lets_in() override { return is_in || (is_in = waits_for_rings && emptied); }
+    bool server_took_all() override {
         EXPECT_EQ(way, SendBy::nothing);
-        return idle;
+        return taken;
     }
     bool server_alive() override { return alive; }
 
-    bool uses = false, lets_in = false, sent_all = true, works = true, idle = true, alive = true;
+    bool uses = false, is_in = false, waits_for_rings = false, sent_all = true, works = true, alive = true;
+    bool emptied = true, taken = true;  // the rings
     SendBy way = SendBy::rings;
     unsigned asked_for_sent = 0;
 
@@ -136,8 +142,8 @@ TEST_F(Order, ThereAndBack) {
     EXPECT_EQ(order->begin(), 1);
     order->end();
     order->close();
-    EXPECT_EQ(log, (Log{"use_vf", "send_by nothing", "watch_rings", "let_in", "send_by vf", "send_by nothing",
-                        "send_by rings", "let_in", "take_last", "leave_vf", "down"}));
+    EXPECT_EQ(log, (Log{"use_vf", "let_in_after_rings", "send_by nothing", "send_by vf", "send_by nothing",
+                        "send_by rings", "take_last", "leave_vf", "down"}));
     expect_rings();
     EXPECT_EQ(troubles, 0);
 }
@@ -164,18 +170,31 @@ TEST_F(Order, AVfThatFailsIsPutDown) {
 
 TEST_F(Order, FramesWaitForTheRings) {
     open();
-    frames.idle = false;
+    frames.emptied = false;
     EXPECT_EQ(order->begin(), 0);
     EXPECT_EQ(frames.way, SendBy::nothing);
-    EXPECT_FALSE(frames.lets_in);
-    frames.idle = true;
+    EXPECT_FALSE(frames.is_in);
+    frames.emptied = true;
     EXPECT_EQ(order->begin(), 1);
+    EXPECT_TRUE(frames.is_in);
+    EXPECT_EQ(frames.way, SendBy::vf);
     EXPECT_EQ(troubles, 0);
+}
+
+TEST_F(Order, WhatComesDoesNotWaitForWhatIsSent) {
+    open();
+    frames.taken = false;
+    EXPECT_EQ(order->begin(), 0);
+    EXPECT_TRUE(frames.is_in);
+    EXPECT_EQ(frames.way, SendBy::nothing);
+    frames.taken = true;
+    EXPECT_EQ(order->begin(), 1);
+    EXPECT_EQ(frames.way, SendBy::vf);
 }
 
 TEST_F(Order, NotForLong) {
     open();
-    frames.idle = false;
+    frames.emptied = frames.taken = false;
     auto const began = Clock::now();
     EXPECT_EQ(begin_until_done(), 1);
     EXPECT_GE(Clock::now() - began, SwitchOrder::patience);
@@ -184,7 +203,7 @@ TEST_F(Order, NotForLong) {
 
 TEST_F(Order, NotForADeadServer) {
     open();
-    frames.idle = frames.alive = false;
+    frames.emptied = frames.taken = frames.alive = false;
     EXPECT_EQ(order->begin(), 1);
     EXPECT_EQ(frames.way, SendBy::vf);
 }
@@ -206,7 +225,7 @@ TEST_F(Order, WhatIsInTheVfLeavesFirst) {
 
 TEST_F(Order, HalfABeginIsUndone) {
     open();
-    frames.idle = false;
+    frames.taken = false;
     EXPECT_EQ(order->begin(), 0);
     order->end();
     EXPECT_EQ(frames.way, SendBy::rings);
@@ -222,7 +241,7 @@ TEST_F(Order, HeldFramesAreLetInAtLast) {
     EXPECT_FALSE(order->may_hold_frames());
     auto const due = order->wake_at();
     ASSERT_NE(due, Clock::time_point::max());
-    while (!frames.lets_in) {
+    while (!frames.is_in) {
         EXPECT_FALSE(order->look_after());
     }
     EXPECT_GE(Clock::now(), due);
@@ -235,7 +254,7 @@ TEST_F(Order, HeldFramesAreLetInWhenTheServerDies) {
     order->held_frames_came();
     frames.alive = false;
     order->look_after();
-    EXPECT_TRUE(frames.lets_in);
+    EXPECT_TRUE(frames.is_in);
 }
 
 TEST_F(Order, ItsEndEndsTheSwitch) {
@@ -256,7 +275,7 @@ class Faults : public Order, public testing::WithParamInterface<std::tuple<Step,
         vf.result = step == Step::opening ? 0 : 1;
         open();
         if (step == Step::beginning) {
-            frames.idle = false;
+            frames.taken = false;
         }
         if (step >= Step::beginning) {
             order->begin();
@@ -290,7 +309,7 @@ TEST_P(Faults, EndAtTheRings) {
     EXPECT_EQ(std::count(log.begin(), log.end(), "take_last"), 0) << "nothing comes any more";
     expect_rings();
     EXPECT_EQ(troubles, 1);
-    frames.works = frames.sent_all = frames.idle = true;
+    frames.works = frames.sent_all = frames.taken = true;
     vf.result = 1;
     EXPECT_EQ(open(), 1) << "once it is back";
     EXPECT_EQ(order->begin(), 1);
@@ -310,8 +329,9 @@ TEST_F(Order, RandomFaultsNeverConfuseIt) {
     for (int i = 0; i < 20'000; ++i) {
         auto const one_in = [&random](unsigned n) { return random() % n == 0; };
         vf.result = one_in(4) ? 0 : one_in(20) ? -EIO : 1;
-        frames.idle = !one_in(10);
-        frames.alive = frames.idle || one_in(2);
+        frames.emptied = !one_in(10);
+        frames.taken = !one_in(10);
+        frames.alive = (frames.emptied && frames.taken) || one_in(2);
         frames.works = !one_in(20);
         switch (random() % 5) {
             case 0:

@@ -31,10 +31,11 @@ class VfDouble final : public Vf {
     void down() override { is_up_ = false; }
     std::string name() const override { return "vf0"; }
 
-    void gather() override {
+    bool gather() override {
         std::lock_guard const lock(mutex_);
         gathered_.insert(gathered_.end(), queue_.begin(), queue_.end());
         queue_.clear();
+        return false;
     }
     bool front(lvif_frame& frame) override {
         if (!gathered_.empty()) {
@@ -47,6 +48,7 @@ class VfDouble final : public Vf {
     bool arm() override {
         std::lock_guard const lock(mutex_);
         armed_ = true;
+        ++arms_;
         return queue_.empty();
     }
     void disarm() override {
@@ -103,6 +105,11 @@ class VfDouble final : public Vf {
         std::lock_guard const lock(mutex_);
         most_sent_ = frames;
     }
+    std::size_t to_gather() {
+        std::lock_guard const lock(mutex_);
+        return queue_.size();
+    }
+    int arms() const { return arms_; }
     int bursts() const { return bursts_; }
     bool is_up() const { return is_up_; }
     void unplug() { gone_ = true; }
@@ -113,7 +120,7 @@ class VfDouble final : public Vf {
     bool armed_ = false;
     std::size_t room_ = 256;
     std::size_t most_sent_ = 256;  // that nobody has taken
-    std::atomic<int> bursts_ = 0;
+    std::atomic<int> bursts_ = 0, arms_ = 0;
     std::atomic<bool> is_up_ = false;
     std::atomic<bool> gone_ = false;
     std::deque<std::vector<std::uint8_t>> queue_, gathered_, sent_;
