@@ -3,7 +3,6 @@
 #include "interface.h"
 
 #include <linux/device.h>
-#include <linux/rtnetlink.h>
 
 static struct lvif_interface *interface_of(struct device *device)
 {
@@ -13,11 +12,12 @@ static struct lvif_interface *interface_of(struct device *device)
 /* A copy: the control work may write a new one. */
 static struct lvif_offer offer_of(struct device *device)
 {
+	struct lvif_interface *const interface = interface_of(device);
 	struct lvif_offer offer;
 
-	rtnl_lock();
-	offer = interface_of(device)->offer;
-	rtnl_unlock();
+	spin_lock(&interface->offer_lock);
+	offer = interface->offer;
+	spin_unlock(&interface->offer_lock);
 	return offer;
 }
 

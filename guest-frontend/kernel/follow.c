@@ -69,7 +69,9 @@ static int tell_netdev(struct lvif_interface *interface)
 	struct net_device *const netdev = interface->netdev;
 	int result = 0;
 
+	spin_lock(&interface->offer_lock);
 	interface->offer = *lvif_offer(interface->device);
+	spin_unlock(&interface->offer_lock);
 	set_address(interface, interface->offer.mac);
 	set_mtu(interface, interface->offer.mtu);
 	netif_set_tso_max_size(netdev, lvif_tx_max(interface->device, 0) - FRAME_MARGIN);

@@ -80,6 +80,7 @@ struct lvif_interface *lvif_interface_create(struct xenbus_device *xenbus)
 	interface->xenbus = xenbus;
 	mutex_init(&interface->control_lock);
 	INIT_DELAYED_WORK(&interface->control, lvif_follow_work);
+	spin_lock_init(&interface->offer_lock);
 	spin_lock_init(&interface->rx_lock);
 	set_up(netdev, xenbus);
 	netif_napi_add(netdev, &interface->napi, lvif_receive_poll);

@@ -35,7 +35,7 @@ struct lvif_interface {
 	struct lvif_environment environment;
 	struct lvif_device *device;
 
-	/* follow.c; all but `offer` under control_lock */
+	/* follow.c; under control_lock */
 	struct workqueue_struct *workqueue;
 	struct delayed_work control;
 	struct mutex control_lock;
@@ -46,7 +46,10 @@ struct lvif_interface {
 	char why[64];            /* there is no connection, or "" */
 	unsigned long why_since; /* jiffies */
 	bool why_told;           /* it is in the log */
-	struct lvif_offer offer; /* of the present connection, or the last one; under RTNL */
+
+	/* Not under RTNL: who takes the net_device away holds that, and waits for the readers in sysfs. */
+	spinlock_t offer_lock;
+	struct lvif_offer offer; /* of the present connection, or the last one */
 
 	/* transmit.c; under the queue's lock */
 	bool sending;
