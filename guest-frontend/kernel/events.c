@@ -10,10 +10,12 @@
 static irqreturn_t channel_fired(int irq, void *data)
 {
 	struct lvif_channel *const channel = data;
-	struct napi_struct *const napi = READ_ONCE(channel->napi);
+	struct napi_struct *napi;
 
 	(void)irq;
-	WRITE_ONCE(channel->fired, true);
+	/* Whoever sets `napi` polls after that: either it finds `fired`, or it is seen here. */
+	smp_store_mb(channel->fired, true);
+	napi = READ_ONCE(channel->napi);
 	if (napi != NULL)
 		napi_schedule(napi);
 	else
