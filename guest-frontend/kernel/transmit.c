@@ -119,16 +119,21 @@ void lvif_tx_timeout(struct net_device *netdev, unsigned queue)
 
 void lvif_transmit_begin(struct lvif_interface *interface)
 {
-	netif_tx_lock_bh(interface->netdev);
+	struct netdev_queue *const queue = queue_of(interface);
+
+	__netif_tx_lock_bh(queue);
 	interface->sending = true;
 	interface->tx_longest = lvif_tx_max(interface->device, 0);
-	netif_tx_unlock_bh(interface->netdev);
-	netif_wake_queue(interface->netdev);
+	__netif_tx_unlock_bh(queue);
+	if (netif_running(interface->netdev))
+		netif_tx_wake_queue(queue);
 }
 
 void lvif_transmit_end(struct lvif_interface *interface)
 {
-	netif_tx_lock_bh(interface->netdev);
+	struct netdev_queue *const queue = queue_of(interface);
+
+	__netif_tx_lock_bh(queue);
 	interface->sending = false;
-	netif_tx_unlock_bh(interface->netdev);
+	__netif_tx_unlock_bh(queue);
 }
