@@ -67,6 +67,7 @@ static struct sk_buff *packet_of(struct lvif_interface *interface, struct lvif_f
 		interface->netdev->stats.rx_dropped++;
 	} else if (!set_offload(skb, &frame->offload)) {
 		interface->rx_bad_offload++;
+		interface->netdev->stats.rx_errors++;
 		interface->netdev->stats.rx_frame_errors++;
 	} else {
 		return skb;
