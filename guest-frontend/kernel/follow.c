@@ -203,7 +203,7 @@ void lvif_follow_work(struct work_struct *work)
 	mutex_unlock(&interface->control_lock);
 }
 
-int lvif_follow_start(struct lvif_interface *interface)
+static int open_device(struct lvif_interface *interface)
 {
 	struct lvif_options const options = {
 	        .queues = 1,
@@ -213,20 +213,28 @@ int lvif_follow_start(struct lvif_interface *interface)
 	        .never_shared = true,
 	        .program = "librettos_lvif " LIBRETTOS_VERSION,
 	};
-	int result;
+	int result = lvif_domain_open(&interface->domain, interface->xenbus, domain_changed);
+
+	if (result != 0)
+		return result;
+	lvif_domain_environment(&interface->domain, &interface->environment);
+	interface->environment.quiesce = quiesce;
+	interface->connections = 0;
+	interface->why_told = true;
+	result = lvif_open(interface->device, &interface->environment, &options);
+	if (result != 0)
+		lvif_domain_close(&interface->domain);
+	return result;
+}
+
+int lvif_follow_start(struct lvif_interface *interface)
+{
+	int result = 0;
 
 	mutex_lock(&interface->control_lock);
-	result = lvif_domain_open(&interface->domain, interface->xenbus, domain_changed);
-	if (result == 0) {
-		lvif_domain_environment(&interface->domain, &interface->environment);
-		interface->environment.quiesce = quiesce;
-		interface->connections = 0;
-		interface->why_told = true;
-		result = lvif_open(interface->device, &interface->environment, &options);
-		interface->open = result == 0;
-		if (!interface->open)
-			lvif_domain_close(&interface->domain);
-	}
+	if (!interface->open)
+		result = open_device(interface);
+	interface->open = result == 0;
 	mutex_unlock(&interface->control_lock);
 	if (result == 0)
 		lvif_follow_wake(interface);

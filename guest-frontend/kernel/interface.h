@@ -69,7 +69,7 @@ struct lvif_interface {
 struct lvif_interface *lvif_interface_create(struct xenbus_device *xenbus);
 void lvif_interface_free(struct lvif_interface *interface);
 
-/* follow.c: opens the device and begins to follow it; a negative errno. */
+/* follow.c: opens the device and begins to follow it, unless it is; a negative errno. */
 int lvif_follow_start(struct lvif_interface *interface);
 /* Leaves in order. The net_device stays, without carrier. */
 void lvif_follow_stop(struct lvif_interface *interface);

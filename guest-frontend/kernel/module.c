@@ -6,6 +6,7 @@
  * xenbus' own idea of the state is one that it neither waits for when the module is loaded nor closes when the domain ends.
  */
 #include <linux/module.h>
+#include <linux/pm.h>
 #include <xen/xen.h>
 #include <xen/xenbus.h>
 
@@ -42,18 +43,28 @@ static void remove(struct xenbus_device *xenbus)
 	lvif_interface_free(interface);
 }
 
-/* Saved, migrated or hibernated, the domain loses its grants and channels: the device is left in order before and opened anew after. */
+/*
+ * Saved, migrated or hibernated, the domain loses its grants and channels: the device is left in order before and opened anew after.
+ * xenbus has a `resume` for a domain that did go, and nothing for one that stayed (`xl save -c`, a migration that failed);
+ * `complete` is called for both.
+ */
 static int suspend(struct xenbus_device *xenbus)
 {
 	lvif_follow_stop(dev_get_drvdata(&xenbus->dev));
 	return 0;
 }
 
-static int resume(struct xenbus_device *xenbus)
+static void complete_resume(struct device *device)
 {
+	struct xenbus_device *const xenbus = to_xenbus_device(device);
+	int const result = lvif_follow_start(dev_get_drvdata(device));
+
 	xenbus->state = STATE_OF_ITS_OWN;
-	return lvif_follow_start(dev_get_drvdata(&xenbus->dev));
+	if (result != 0)
+		dev_err(device, "opening the device again: error %d; unbind and bind it to try once more\n", result);
 }
+
+static struct dev_pm_ops const power = {.complete = complete_resume};
 
 static void server_changed(struct xenbus_device *xenbus, enum xenbus_state state)
 {
@@ -71,8 +82,8 @@ static struct xenbus_driver driver = {
         .probe = probe,
         .remove = remove,
         .suspend = suspend,
-        .resume = resume,
         .otherend_changed = server_changed,
+        .driver.pm = &power,
 };
 
 static int __init start(void)
