@@ -64,16 +64,18 @@ static inline uint32_t lvif_directory_count(uint32_t pages, uint32_t index)
 
 /*
  * Writes directory page `index` of a region of `pages` pages; the page is zero before. `data`: the grants of all those pages;
- * `directories`: the grants of all directory pages.
+ * `directories`: the grants of all directory pages. Reads nothing from the page: it may be granted already.
  */
 static inline void lvif_directory_write(struct lvif_grant_directory *page, uint32_t pages, uint32_t index,
                                         uint32_t const *data, uint32_t const *directories)
 {
+	uint32_t const count = lvif_directory_count(pages, index);
+
 	page->magic = LVIF_DIRECTORY_MAGIC;
 	page->version = LVIF_DIRECTORY_VERSION;
-	page->count = lvif_directory_count(pages, index);
+	page->count = count;
 	page->next = index + 1u < lvif_directory_pages(pages) ? directories[index + 1u] : 0;
-	for (uint32_t i = 0; i < page->count; i++)
+	for (uint32_t i = 0; i < count; i++)
 		page->grant[i] = data[index * LVIF_GRANTS_PER_DIRECTORY + i];
 }
 
