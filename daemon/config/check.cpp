@@ -332,6 +332,11 @@ void check_config(Config const& config, SourceMap const& source) {
         source.fail("port.device",
                     "is missing; write the DPDK port, for example device = \"net_af_packet0,iface=eth1\" under [port]");
     }
+    if (config.port.device.find_first_of(":_") == std::string::npos) {
+        source.fail("port.device", "\"" + config.port.device +
+                                       "\" is no port of DPDK; write \"net_af_packet0,iface=" + config.port.device +
+                                       "\" for a Linux interface of that name, or a PCI address, \"0000:03:00.0\"");
+    }
     check_paths(config, source);
     check_network(config, source);
     check_patterns(config.attach.names, "attach.names", source);

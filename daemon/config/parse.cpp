@@ -278,7 +278,7 @@ void read_guests(TableReader& root, Config& config) {
     TableReader limits = root.table("limits");
     limits.read("frames_per_s", config.limits.frames_per_s, 0, any_rate);
     limits.read("bits_per_s", config.limits.bits_per_s, 0, any_rate);
-    limits.read("ports", config.limits.ports, 0, 65536);
+    limits.read("ports", config.limits.ports, 0, 131072);
     limits.read("queues", config.limits.queues, 1, 16);
     limits.read("ring_bytes", config.limits.ring_bytes, 64 * 1024, 16 * 1024 * 1024);
     limits.read("guests", config.limits.guests, 1, 1023);

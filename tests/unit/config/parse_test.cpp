@@ -162,6 +162,7 @@ INSTANTIATE_TEST_SUITE_P(Values, Ranges,
                                            OutOfRange{"[limits]\nqueues = 17", "from 1 to 16"},
                                            OutOfRange{"[limits]\nring_bytes = 100000", "power of two"},
                                            OutOfRange{"[limits]\nring_bytes = 32768", "from 65536"},
+                                           OutOfRange{"[limits]\nports = 131073", "from 0 to 131072"},
                                            OutOfRange{"[limits]\nguests = 1024", "from 1 to 1023"},
                                            OutOfRange{"[limits]\nframes_per_s = -5", "out of range"},
                                            OutOfRange{"[log]\nlevel = \"loud\"", "\"trace\", \"debug\""},
@@ -174,10 +175,11 @@ TEST(Parse, PortRules) {
         return refusal("[network]\nipv4 = \"192.0.2.1/24\"\n[port]\n" + lines + "\n");
     };
     EXPECT_THAT(port("mtu_bytes = 1500"), HasSubstr("port.device: is missing"));
-    EXPECT_THAT(port("device = \"x\"\nmtu_bytes = 1279"), HasSubstr("from 1280 to 9000"));
-    EXPECT_THAT(port("device = \"x\"\nbuffers = 2000"), HasSubstr("write at least 4096"));
-    EXPECT_THAT(port("device = \"x\"\nmemory_mib = 32"), HasSubstr("write at least 47"));
-    EXPECT_THAT(port("device = \"x\"\nmemory_mib = 47"), "accepted");
+    EXPECT_THAT(port("device = \"eth1\""), HasSubstr("write \"net_af_packet0,iface=eth1\""));
+    EXPECT_THAT(port("device = \"net_x\"\nmtu_bytes = 1279"), HasSubstr("from 1280 to 9000"));
+    EXPECT_THAT(port("device = \"net_x\"\nbuffers = 2000"), HasSubstr("write at least 4096"));
+    EXPECT_THAT(port("device = \"net_x\"\nmemory_mib = 32"), HasSubstr("write at least 47"));
+    EXPECT_THAT(port("device = \"net_x\"\nmemory_mib = 47"), "accepted");
 }
 
 TEST(Parse, XenIsTakenWhereItIsBuilt) {
