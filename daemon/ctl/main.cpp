@@ -224,8 +224,11 @@ int run(int argc, char** argv) {
     Command chosen;
     add_globals(app, arguments);
     app.require_subcommand(1);
-    app.failure_message([](CLI::App const*, CLI::Error const& error) {
-        return std::string{"librettosctl: "} + error.what() +
+    app.failure_message([](CLI::App const* at, CLI::Error const& error) {
+        auto const words = at->remaining();
+        bool const unknown = at->get_subcommands().empty() && !words.empty();
+        return "librettosctl: " +
+               (unknown ? "there is no command '" + words.front() + "'" : std::string{error.what()}) +
                "\n  librettosctl --help and librettosctl COMMAND --help explain\n";
     });
     add_command(app, chosen, "status", "Is all well, and if not, what to do", show_status);

@@ -110,6 +110,10 @@ GuestOptions parse_command_line(int argc, char** argv) {
     try {
         app.parse(argc, argv);
     } catch (CLI::ParseError const& error) {
+        if (app.get_subcommands().empty() && error.get_exit_code() != 0) {
+            std::cerr << "librettos-guest: the command that it has is run: librettos-guest run [OPTIONS] -- COMMAND\n";
+            std::exit(2);
+        }
         std::exit(app.exit(error) == 0 ? 0 : 2);
     }
     if (!options.dedicated && run->count("--vf") != 0 && options.vf != "none") {

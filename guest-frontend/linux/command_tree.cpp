@@ -108,7 +108,8 @@ void add_descendants(pid_t process, unsigned depth, std::vector<pid_t>& found) {
 
 }  // namespace
 
-CommandTree::CommandTree(std::vector<std::string> const& command, BindFilter const* filter) {
+CommandTree::CommandTree(std::vector<std::string> const& command, BindFilter const* filter)
+    : program_(command.front()) {
     std::vector<char*> arguments;
     for (auto const& argument : command) {
         arguments.push_back(const_cast<char*>(argument.c_str()));
@@ -159,7 +160,7 @@ void CommandTree::start() {
     int error = 0;
     Descriptor none;
     if (hear(channel_.get(), error, none)) {
-        throw_errno(error, "execute the command");
+        throw_errno(error, "execute " + program_);
     }
     channel_.reset();
     started_ = true;

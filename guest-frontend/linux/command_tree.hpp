@@ -41,6 +41,7 @@ class CommandTree {
     int exit_status() const { return exit_status_; }
 
   private:
+    std::string program_;
     pid_t command_ = -1;
     bool command_ended_ = false;
     bool started_ = false;

@@ -2,6 +2,8 @@
 // librettos-hypervisord as the host: the domain begins and ends with the connection.
 #include <array>
 #include <cerrno>
+#include <cstdlib>
+#include <string>
 
 #include "guest-frontend/linux/descriptor.hpp"
 #include "guest-frontend/linux/host.hpp"
@@ -54,9 +56,14 @@ std::unique_ptr<Host> connect_local_host(GuestOptions const& options) {
     char const* const socket = options.hypervisor_socket.empty() ? nullptr : options.hypervisor_socket.c_str();
     lvif_hv* hypervisor = nullptr;
     if (int const result = lvif_hv_connect(socket, LVIF_HV_GUEST, options.name.c_str(), &hypervisor); result < 0) {
-        throw_errno(-result, result == -EEXIST
-                                 ? "become guest '" + options.name + "' (there is one: choose another --name)"
-                                 : "connect to librettos-hypervisord (is it running? see --hypervisor-socket)");
+        char const* const named = socket != nullptr ? socket : std::getenv("LIBRETTOS_HYPERVISOR_SOCKET");
+        std::string const at = named != nullptr && *named != '\0' ? named : LVIF_HV_DEFAULT_SOCKET;
+        throw_errno(-result,
+                    result == -EEXIST   ? "become guest '" + options.name + "' (there is one: choose another --name)"
+                    : result == -EACCES ? "connect to librettos-hypervisord at " + at +
+                                              " (it is for root and for members of the group that its --group names)"
+                                        : "connect to librettos-hypervisord at " + at +
+                                              " (is it running? --hypervisor-socket names another socket)");
     }
     return std::make_unique<LocalHost>(hypervisor, options.name);
 }

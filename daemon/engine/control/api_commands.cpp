@@ -248,7 +248,7 @@ Json ApiCommands::attach(Json const& request) {
     }
     if (!hypervisor_->makes_devices())
         throw ApiError("not-found", "no guest is named '" + printable(wanted, 64) + "'",
-                       "in local mode guests attach themselves: librettos-guest --name NAME");
+                       "in local mode guests attach themselves: librettos-guest run --name NAME -- COMMAND");
     if (!guests_->attach_domain(wanted, assignment.value_or(Assignment{}), Clock::now()))
         throw ApiError("not-found", "no domain is named '" + printable(wanted, 64) + "'", "xl list shows them");
     return {{"guest", wanted}, {"made", true}};

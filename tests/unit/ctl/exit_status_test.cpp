@@ -35,6 +35,7 @@ TEST_F(ExitStatusTest, UsageIsTwoAndAsksNobody) {
         EXPECT_EQ(result.out, "") << Json(arguments);
     }
     EXPECT_TRUE(server_->requests().empty());
+    EXPECT_NE(run({"nonsense"}).err.find("there is no command 'nonsense'"), std::string::npos);
 }
 
 TEST_F(ExitStatusTest, HelpIsCompleteAndFine) {

@@ -28,6 +28,7 @@ TEST(CommandTree, SaysWhyACommandCannotBeExecuted) {
         FAIL() << "must throw";
     } catch (std::system_error const& error) {
         EXPECT_EQ(error.code().value(), ENOENT);
+        EXPECT_NE(std::string(error.what()).find("execute /nonexistent/command"), std::string::npos) << error.what();
     }
 }
 
