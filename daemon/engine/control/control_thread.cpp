@@ -15,6 +15,7 @@
 #include <map>
 #include <optional>
 #include <system_error>
+#include <utility>
 
 #include "daemon/engine/control/api_commands.hpp"
 #include "daemon/engine/control/api_server.hpp"
@@ -28,6 +29,8 @@ namespace {
 
 constexpr auto first_wait = std::chrono::milliseconds(10);
 constexpr auto longest_wait = std::chrono::seconds(1);
+// The holder tells of the link at once. Guests that are connected before would see it go and come back.
+constexpr auto longest_wait_for_link = std::chrono::seconds(1);
 constexpr auto log_wait_every = std::chrono::seconds(10);
 
 void check(int result, char const* what) {
@@ -113,6 +116,7 @@ class ControlThread {
     std::unique_ptr<Guests> guests_;
     std::unique_ptr<DataPlane> data_plane_;
     LinkState link_;
+    bool link_is_known_ = false;
     std::map<std::uint16_t, HolderMessage> vfs_;
     sd_event* loop_ = nullptr;
     sd_event_source* timer_ = nullptr;
@@ -129,8 +133,10 @@ class ControlThread {
 
 void ControlThread::run() {
     listen(api_.fd(), api_source_);
-    if (holder_.fd() >= 0)
+    if (holder_.fd() >= 0) {
         listen(holder_.fd(), holder_source_);
+        connect_at_ = Clock::now() + longest_wait_for_link;
+    }
     check(sd_event_add_signal(loop_, nullptr, SIGTERM, on_signal, this), "sd_event_add_signal");
     check(sd_event_add_signal(loop_, nullptr, SIGINT, on_signal, this), "sd_event_add_signal");
     check(sd_event_add_time(loop_, &timer_, CLOCK_MONOTONIC, 0, 1, on_time, this), "sd_event_add_time");
@@ -228,6 +234,8 @@ void ControlThread::handle_holder(TimePoint now) {
             commands_.set_link(link_);
             if (guests_)
                 guests_->set_link(link_, now);
+            else if (!std::exchange(link_is_known_, true))
+                connect_at_ = now;
         } else if (message.type == HolderMessageType::vf) {
             vfs_[message.vf] = message;
             if (guests_)
