@@ -202,9 +202,7 @@ void ControlThread::try_to_connect(TimePoint now) {
         hypervisor_ = connect_(config_);
     } catch (std::system_error const& error) {
         if (logged_at_ == TimePoint{} || now - logged_at_ >= log_wait_every) {
-            spdlog::warn("waiting for the hypervisor: {}; {}", error.what(),
-                         config_.hypervisor == "xen" ? "librettosctl doctor looks at what Xen needs"
-                                                     : "systemctl start librettos-hypervisord");
+            spdlog::warn("waiting for the hypervisor: {}; librettosctl doctor looks at what it needs", error.what());
             logged_at_ = now;
         }
         connect_at_ = now + wait_;

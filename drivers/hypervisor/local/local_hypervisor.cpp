@@ -79,9 +79,11 @@ class LocalEventChannel final : public EventChannel {
 
 LocalHypervisor::LocalHypervisor(std::string const& socket_path, bool server_keeps_portmap) {
     lvif_hv* hv = nullptr;
-    check(lvif_hv_connect(socket_path.empty() ? nullptr : socket_path.c_str(), LVIF_HV_SERVER, nullptr, &hv),
-          "connecting as the server to " + (socket_path.empty() ? "the default socket" : socket_path) +
-              " (is librettos-hypervisord running, and no other server?)");
+    int const result =
+        lvif_hv_connect(socket_path.empty() ? nullptr : socket_path.c_str(), LVIF_HV_SERVER, nullptr, &hv);
+    check(result, "connecting as the server to " + (socket_path.empty() ? "the default socket" : socket_path) +
+                      (result == -EBUSY ? ", where another librettos-netserver is: stop one of the two"
+                                        : "; is librettos-hypervisord running? systemctl start librettos-hypervisord"));
     hv_.reset(hv);
     if (server_keeps_portmap)
         portmap_ = std::make_unique<ServerPortmap>(std::make_unique<HomeStore>(*this), self());

@@ -25,6 +25,26 @@ TEST(Engines, ReadyIsToldToSystemd) {
     EXPECT_EQ(getpgid(holder.engine()), holder.engine()) << "Ctrl-C is not the engine's";
 }
 
+TEST(Engines, ASecondHolderDoesNotStart) {
+    RunningHolder holder({});
+    holder.await_notice("READY=1");
+    pid_t const second = fork();
+    if (second == 0) {
+        holder.run();
+    }
+    int status = -1;
+    ASSERT_EQ(waitpid(second, &status, 0), second);
+    EXPECT_EQ(WEXITSTATUS(status), 1);
+    EXPECT_THAT(holder.log(), HasSubstr("another librettos-netserver (process " + std::to_string(holder.pid()) + ")"));
+    EXPECT_TRUE(std::filesystem::exists(holder.path("run/stats"))) << "which is the first one's";
+
+    // Its lock ends with it, whatever becomes of its engine.
+    ASSERT_EQ(kill(holder.pid(), SIGKILL), 0);
+    holder.await_end();
+    holder.start();
+    holder.await_generation(1);
+}
+
 TEST(Engines, KilledOnesAreReplaced) {
     RunningHolder holder({});
     for (std::uint64_t generation = 1; generation <= 5; ++generation) {

@@ -22,18 +22,9 @@
 #include <string>
 
 #include "daemon/api/stats_file.hpp"
+#include "tests/unit/eventually.hpp"
 
 namespace librettos {
-
-inline void eventually(std::string const& what, std::function<bool()> const& condition) {
-    auto const deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-    while (!condition()) {
-        if (std::chrono::steady_clock::now() > deadline) {
-            throw std::runtime_error("in 30 s not: " + what);
-        }
-        usleep(5000);
-    }
-}
 
 class RunningHolder {
   public:
@@ -72,6 +63,22 @@ class RunningHolder {
             run();
         }
         forget_stats();
+    }
+
+    // In a child: becomes the holder.
+    [[noreturn]] void run() const {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        setenv("LIBRETTOS_TEST_ENGINE", setting_.engine.c_str(), 1);
+        setenv("LIBRETTOS_TEST_ENGINE_OUT", path("answer").c_str(), 1);
+        setenv("NOTIFY_SOCKET", path("notify").c_str(), 1);
+        if (setting_.watchdog.count() > 0) {
+            setenv("WATCHDOG_USEC", std::to_string(setting_.watchdog.count() * 1000).c_str(), 1);
+        }
+        int const log_fd = open(path("log").c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
+        dup2(log_fd, STDERR_FILENO);
+        std::string const config = path("toml");
+        execl(HOLDER, "librettos-netserver", "--config", config.c_str(), nullptr);
+        _exit(127);
     }
 
     void write_config(std::string const& more) const {
@@ -137,13 +144,12 @@ class RunningHolder {
 
     // Like systemd, takes notifications all the while: an unread socket would fill and block the holder.
     void await(std::string const& what, std::function<bool()> const& condition) {
-        try {
-            eventually(what, [&] {
-                notified("");
-                return condition();
-            });
-        } catch (std::runtime_error const& late) {
-            throw std::runtime_error(std::string(late.what()) + "; log:\n" + log());
+        bool const seen = eventually([&] {
+            notified("");
+            return condition();
+        });
+        if (!seen) {
+            throw std::runtime_error("for long not: " + what + "; log:\n" + log());
         }
     }
 
@@ -171,21 +177,6 @@ class RunningHolder {
         if (notify_ < 0 || bind(notify_, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
             throw std::runtime_error("notify socket");
         }
-    }
-
-    [[noreturn]] void run() const {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        setenv("LIBRETTOS_TEST_ENGINE", setting_.engine.c_str(), 1);
-        setenv("LIBRETTOS_TEST_ENGINE_OUT", path("answer").c_str(), 1);
-        setenv("NOTIFY_SOCKET", path("notify").c_str(), 1);
-        if (setting_.watchdog.count() > 0) {
-            setenv("WATCHDOG_USEC", std::to_string(setting_.watchdog.count() * 1000).c_str(), 1);
-        }
-        int const log_fd = open(path("log").c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
-        dup2(log_fd, STDERR_FILENO);
-        std::string const config = path("toml");
-        execl(HOLDER, "librettos-netserver", "--config", config.c_str(), nullptr);
-        _exit(127);
     }
 
     Setting setting_;

@@ -37,7 +37,7 @@ class EchoWire {
         frame[6] = 2;
         std::uint16_t const type = htons(test_ethertype);
         std::memcpy(frame.data() + 12, &type, 2);
-        eventually("echo of " + std::to_string(number), [&] {
+        bool const echoed = eventually([&] {
             require(send(fd_, frame.data(), frame.size(), 0) == 64, "send");
             pollfd waiting{fd_, POLLIN, 0};
             poll(&waiting, 1, 100);
@@ -49,6 +49,7 @@ class EchoWire {
             }
             return false;
         });
+        require(echoed, "an echo of " + std::to_string(number));
     }
 
   private:
