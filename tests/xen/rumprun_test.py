@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Rumprun unikernels as guests: content, ports, deaths of the server."""
+"""Rumprun unikernels as guests: content, ports, deaths of the server, and what their traffic costs beside rumprun's own netfront."""
 
 import pathlib
+import statistics
 
 import case
 from machine import PATIENCE
-from netserver import SHARED4, NetServer
+from netback_test import BRIDGED4, MAKE_BRIDGE, VETHS
+from netserver import SHARED4, VHOST_PORT, NetServer
 from unikernel import CALLED, READY, Unikernel, put_images, require_images
 
 HERE = pathlib.Path(__file__).resolve().parent
-OURS, ECHO = "services-lvif", "echo-lvif"
+OURS, ECHO, THEIRS = "services-lvif", "echo-lvif", "services-xenif"
 PORT, SINK, SOURCE, BRIEF = 7000, 7001, 7002, 7003
 ECHO_PORT = 7100
 CLAIMED_LATER_S = 20  # a port that no socket has is given back within two seconds, by an idle machine's clock
 STEP_BYTES = 600_000
-BULK_BYTES = 4_000_000
+ROUNDS, BULK_BYTES, REQUESTS = 5, 4_000_000, 200
 
 
 def rate(machine, namespace, address, what, amount, port=PORT):
@@ -145,3 +147,48 @@ class RumprunOnPatchedXen(Rumprun, case.XenTest):
     """The hypervisor is: claims are hypercalls."""
 
     hypervisor, authority = "patched", "hypervisor"
+
+
+class RumprunBesideNetfront(case.XenTest):
+    """The same program and platform, with the platform's own interface over Linux' netback and a bridge. Wires as in BesideNetback; both
+    unikernels live all the time, turns alternate. No ratio fails a test."""
+
+    programs = ("librettos-netserver", "librettosctl")
+    when_named = True
+
+    @classmethod
+    def setUpClass(cls):
+        require_images(OURS, THEIRS)
+        super().setUpClass()
+        put_images(cls.machine, OURS, THEIRS)
+        cls.machine.put("stream_rates.py", (HERE / "stream_rates.py").read_text())
+        cls.server = NetServer.start_for(cls, VHOST_PORT)
+        cls.machine.run(MAKE_BRIDGE % VETHS)
+        cls.addClassCleanup(cls.machine.run, "ip netns del bridged; ip link del br0")
+        ours = Unikernel(cls.machine, "lr-measured", OURS, f"services {PORT}")
+        theirs = Unikernel(cls.machine, "bridged", THEIRS, f"services {PORT}", settings=['vif = ["bridge=br0"]'],
+                           net={"if": "xenif0", "cloner": "true", "type": "inet", "method": "static", "addr": BRIDGED4, "mask": "24"})
+        for guest in (ours, theirs):
+            cls.addClassCleanup(guest.destroy)
+            guest.start()
+        cls.paths = (("the server", "wire", SHARED4), ("netfront and netback", "bridged", BRIDGED4))
+
+    def compare(self, what, unit, measure, amount):
+        found = {name: [] for name, _, _ in self.paths}
+        for _ in range(ROUNDS):
+            for name, namespace, address in self.paths:
+                found[name].append(rate(self.machine, namespace, address, measure, amount))
+        medians = [statistics.median(values) for values in found.values()]
+        for (name, values), median in zip(found.items(), medians):
+            self.assertGreater(min(values), 0)
+            self.figure(f"{what}, {name}", f"{median:.2f} {unit} ({min(values):.2f}-{max(values):.2f})")
+        self.figure(f"{what}, ratio", f"{medians[0] / medians[1]:.2f}")
+
+    def test_bulk_from_unikernel(self):
+        self.compare("bulk TCP from a unikernel", "Mbit/s", "from", BULK_BYTES)
+
+    def test_bulk_to_unikernel(self):
+        self.compare("bulk TCP to a unikernel", "Mbit/s", "to", BULK_BYTES)
+
+    def test_request_response(self):
+        self.compare("echo of one byte", "ms", "requests", REQUESTS)

@@ -32,13 +32,14 @@ def put_images(machine, *names):
 
 
 class Unikernel:
-    """`command` is the program's."""
+    """`command` is the program's. `net` is rumprun's configuration of an interface, for an image that has none of ours; `settings` are more lines for xl."""
 
-    def __init__(self, machine, name, image, command):
+    def __init__(self, machine, name, image, command, *, net=None, settings=()):
         self.machine, self.name, self.domid = machine, name, None
+        extra = {**({"net": net} if net else {}), "cmdline": command}
         self._configuration = "\n".join([
-            f'name = "{name}"', f'kernel = "/tmp/{image}"', "memory = 64", "vcpus = 1", f"extra = '{json.dumps({'cmdline': command})}'",
-            'on_poweroff = "destroy"', 'on_reboot = "destroy"', 'on_crash = "destroy"']) + "\n"
+            f'name = "{name}"', f'kernel = "/tmp/{image}"', "memory = 64", "vcpus = 1", f"extra = '{json.dumps(extra)}'",
+            'on_poweroff = "destroy"', 'on_reboot = "destroy"', 'on_crash = "destroy"', *settings]) + "\n"
 
     def _console_file(self):
         return self.machine.share / "console" / f"guest-{self.name}.log"
