@@ -3,6 +3,7 @@
 #include "daemon/engine/datapath/data_thread.hpp"
 
 #include <librettos/handshake.h>
+#include <rte_cycles.h>
 #include <rte_ethdev.h>
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
@@ -61,6 +62,7 @@ DataThread::DataThread(DataThreadSetup const& setup, NetworkIdentity const& netw
       sole_queues_(max_slots, nullptr),
       large_frame_(new std::uint8_t[LVIF_MAX_FRAME_BYTES + 1U]),
       poll_window_(lvif_poll_start(setup.poll_us)),
+      clock_(rte_get_tsc_hz()),
       acknowledge_fd_(acknowledge_fd) {
     // Frames are copied in pieces of 16 bytes.
     buffer_room_ = (rte_pktmbuf_data_room_size(setup.pool) - RTE_PKTMBUF_HEADROOM) & ~15U;
@@ -112,9 +114,11 @@ void DataThread::adopt_in_flight() {
 }
 
 void DataThread::refresh_time() {
-    timespec now{};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    now_ns_ = static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(now.tv_nsec);
+    now_ns_ = clock_.now_ns(rte_rdtsc(), [] {
+        timespec now{};
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(now.tv_nsec);
+    });
 }
 
 bool DataThread::turn() {

@@ -38,6 +38,7 @@
 #include "daemon/engine/datapath/guest_runtime.hpp"
 #include "daemon/engine/datapath/packet.hpp"
 #include "daemon/engine/datapath/spsc_queue.hpp"
+#include "daemon/engine/datapath/turn_clock.hpp"
 
 namespace librettos {
 
@@ -232,6 +233,7 @@ class DataThread {
     std::uint32_t buffer_room_ = 0;                // bytes of frame that an mbuf takes
     std::uint32_t max_wire_frame_ = 0;
     lvif_poll_window poll_window_;
+    TurnClock clock_;
     std::uint64_t now_ns_ = 0;
     std::uint64_t worked_ns_ = 0;  // of the last turn that did
     std::uint64_t published_ns_ = 0;
