@@ -72,8 +72,16 @@ static bool boot(struct tiny_guest* guest, int guest_port) {
     return good;
 }
 
+/* A domU's, where FLASK wants one. */
+static uint32_t label(struct tiny_guest const* guest) {
+    char context[] = "system_u:system_r:domU_t";
+    uint32_t sid = 0;
+    return xc_flask_context_to_sid(guest->control, context, sizeof(context) - 1, &sid) == 0 ? sid : 0;
+}
+
 static bool create(struct tiny_guest* guest) {
     struct xen_domctl_createdomain config = {
+        .ssidref = label(guest),
         .max_vcpus = 1,
         .max_evtchn_port = 63,
         .max_grant_frames = 1,
