@@ -255,7 +255,7 @@ bool Guest::ports_ready() {
 // A driver domain that was started anew is another domain, with a portmap of its own that is empty.
 void Guest::follow_portmap() {
     std::uint16_t const server = lvif_server_domain(device_.get());
-    if (!ports_ || ports_start_.valid() || !server_grants_ || server == ports_of_) {
+    if (ports_start_.valid() || !ports_ || !server_grants_ || server == ports_of_) {
         return;
     }
     ports_of_ = server;

@@ -77,7 +77,7 @@ class Guest {
     std::optional<FramePump> pump_;
     std::optional<VfPath> vf_;
     ControlRingPorts ring_ports_;
-    std::optional<PortService> ports_;  // of a shared guest, from its first connection on
+    std::optional<PortService> ports_;  // of a shared guest, from its first connection on; not ours while it starts
     std::future<void> ports_start_;     // leasing may have to wait for the server, which this thread talks to
     bool server_grants_ = false;
     std::uint16_t ports_of_ = 0;  // domain of the server that was asked for them
