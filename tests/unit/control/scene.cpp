@@ -68,15 +68,15 @@ void Scene::settle() {
     FAIL() << "the control thread never comes to rest";
 }
 
-void Scene::advance(Clock::duration time) {
+void Scene::advance(Clock::duration time, std::function<void()> const& rest) {
     auto const end = now + time;
-    settle();
+    rest();
     while (server->guests->next_wake() <= end) {
         now = std::max(now, server->guests->next_wake());
-        settle();
+        rest();
     }
     now = end;
-    settle();
+    rest();
 }
 
 void Scene::connect(FakeGuest& guest, std::string const& mode, unsigned queues) {

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <memory>
 
 #include "daemon/engine/control/guests.hpp"
@@ -42,7 +43,11 @@ class Scene : public testing::Test {
     void stop() { server.reset(); }
     // Handles events until nothing is left to do at this moment.
     void settle();
-    void advance(Clock::duration time);
+    void advance(Clock::duration time) {
+        advance(time, [this] { settle(); });
+    }
+    // `rest` is what settle() is, for more than the server.
+    void advance(Clock::duration time, std::function<void()> const& rest);
     // From open to Connected.
     void connect(FakeGuest& guest, std::string const& mode = "shared", unsigned queues = 1);
     Guest const* guest_of(FakeGuest const& guest) const;

@@ -191,17 +191,6 @@ void VfScene::settle_all() {
     FAIL() << "a switch goes on for ever";
 }
 
-void VfScene::advance_all(Clock::duration time) {
-    auto const end = now + time;
-    settle_all();
-    while (server->guests->next_wake() <= end) {
-        now = std::max(now, server->guests->next_wake());
-        settle_all();
-    }
-    now = end;
-    settle_all();
-}
-
 void VfScene::to_direct(VfGuest const& guest, std::uint16_t vf) {
     server->guests->switch_guest(found(guest), vf, timeout, now);
     settle_all();

@@ -79,7 +79,9 @@ class VfScene : public Scene {
     void connect_own(VfGuest& guest);
     // Until neither server, guests nor holder have anything left to do.
     void settle_all();
-    void advance_all(Clock::duration time);
+    void advance_all(Clock::duration time) {
+        advance(time, [this] { settle_all(); });
+    }
     Guest& found(VfGuest const& guest) { return *server->guests->find(guest.name); }
     void to_direct(VfGuest const& guest, std::uint16_t vf = 0);
     void to_server(VfGuest const& guest);

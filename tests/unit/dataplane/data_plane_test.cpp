@@ -8,22 +8,12 @@
 
 #include "daemon/engine/datapath/headers.hpp"
 #include "tests/unit/dataplane/world.hpp"
+#include "tests/unit/eventually.hpp"
 
 namespace librettos::test {
 namespace {
 
 using namespace std::chrono_literals;
-
-template <typename Condition>
-bool eventually(Condition condition) {
-    for (int i = 0; i < 20'000; ++i) {
-        if (condition()) {
-            return true;
-        }
-        std::this_thread::sleep_for(1ms);
-    }
-    return false;
-}
 
 bool awaits(DataPlane& plane, DataEvent::Kind kind, Slot slot) {
     return eventually([&] {

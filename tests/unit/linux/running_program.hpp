@@ -8,28 +8,16 @@
 #include <sys/wait.h>
 
 #include <array>
-#include <chrono>
-#include <functional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "guest-frontend/linux/bind_filter.hpp"
 #include "guest-frontend/linux/command_tree.hpp"
 #include "guest-frontend/linux/descriptor.hpp"
+#include "tests/unit/eventually.hpp"
 #include "tests/unit/linux/dialogue.hpp"
 
 namespace librettos::guest {
-
-inline bool eventually(std::function<bool()> const& holds) {
-    for (auto const end = std::chrono::steady_clock::now() + patience; std::chrono::steady_clock::now() < end;) {
-        if (holds()) {
-            return true;
-        }
-        std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    }
-    return holds();
-}
 
 // Moves the calling thread into a namespace of its own, without a name: nothing to clean up. false: not allowed.
 inline bool enter_private_network() {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "hypervisord_client.h"
+#include "tests/unit/eventually.hpp"
 
 namespace librettos::test {
 
@@ -52,22 +53,4 @@ class Client {
     lvif_hv* hv_ = nullptr;
 };
 
-// Whether `condition` holds within a generous time.
-template <typename F>
-bool eventually(F condition);
-
 }  // namespace librettos::test
-
-#include <chrono>
-#include <thread>
-
-template <typename F>
-bool librettos::test::eventually(F condition) {
-    auto const deadline = std::chrono::steady_clock::now() + std::chrono::seconds{30};
-    while (!condition()) {
-        if (std::chrono::steady_clock::now() > deadline)
-            return false;
-        std::this_thread::sleep_for(std::chrono::milliseconds{2});
-    }
-    return true;
-}

@@ -13,6 +13,7 @@
 #include <memory>
 #include <vector>
 
+#include "tests/unit/eventually.hpp"
 #include "tests/unit/linux/ring_double.hpp"
 #include "tests/unit/process/vf_double.hpp"
 
@@ -35,17 +36,6 @@ std::uint32_t number_in(std::uint8_t const* frame) {
     std::uint32_t number = 0;
     std::memcpy(&number, frame + number_at, sizeof number);
     return number;
-}
-
-template <typename Condition>
-bool eventually(Condition condition) {
-    for (auto const end = std::chrono::steady_clock::now() + patience; !condition();) {
-        if (std::chrono::steady_clock::now() > end) {
-            return false;
-        }
-        std::this_thread::sleep_for(milliseconds(1));
-    }
-    return true;
 }
 
 // Counts what does not come in turn.

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <future>
 
+#include "tests/unit/eventually.hpp"
 #include "tests/unit/linux/port_table.hpp"
 
 namespace librettos::guest {
@@ -21,19 +22,6 @@ class Ports : public testing::Test {
         ports_.start(table_, false);
         ASSERT_TRUE(ports_.wait_until_started(patience));
     }
-    // What the thread does that gives back.
-    template <typename Condition>
-    static bool eventually(Condition condition) {
-        auto const end = std::chrono::steady_clock::now() + patience;
-        while (!condition()) {
-            if (std::chrono::steady_clock::now() > end) {
-                return false;
-            }
-            std::this_thread::sleep_for(std::chrono::milliseconds(1));
-        }
-        return true;
-    }
-
     PortTable table_;
     StackPorts ports_;
 };
