@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A group of tests that share an emulated machine: what they say they need, and what is kept when one fails."""
 
+import statistics
 import time
 import unittest
 
@@ -68,6 +69,15 @@ class XenTest(unittest.TestCase):
         """A measured value for the table."""
         cls.results.figures.append((name, value))
         print(f"measured {name}: {value}", flush=True)
+
+    def compare_figures(self, what, unit, values, peer):
+        """Of {name: [values]} the medians, and their ratios to `peer`'s. A ratio fails no test."""
+        medians = {name: statistics.median(found) for name, found in values.items()}
+        for name, found in values.items():
+            self.assertGreater(min(found), 0)
+            self.figure(f"{what}, {name}", f"{medians[name]:.2f} {unit} ({min(found):.2f}-{max(found):.2f})")
+        for name in (name for name in medians if name != peer):
+            self.figure(f"{what}, ratio of {name}", f"{medians[name] / medians[peer]:.2f}")
 
     def eventually(self, condition, what, timeout_s=30):
         """The condition's first true value; it may fail with Failure until then."""

@@ -20,6 +20,7 @@ import time
 import case
 import hypercalls
 import nics
+from bridged import BRIDGED4, VETHS, make_bridge
 from domu import DomU
 from kernel_guest import KernelGuest
 from netserver import DEDICATED4, SHARED4, VHOST_PORT, NetServer
@@ -31,27 +32,8 @@ REQUESTS = 400
 COUNTED_S = 2
 COUNTED_REQUESTS = 100
 MOST_GRANTS = 160  # of a guest of the default size
-BRIDGED4 = "10.8.0.2"
 PROGRAMS = "redis-server --port 6379 --bind 0.0.0.0 --protected-mode no --save '' & exec iperf3 -s"
 
-MAKE_BRIDGE = """
-modprobe xen-netback
-ip link add br0 type bridge
-sysctl -qw net.ipv6.conf.br0.disable_ipv6=1
-ip link set br0 up
-ip netns add bridged
-%s
-sysctl -qw net.ipv6.conf.port1.disable_ipv6=1
-ip netns exec bridged ethtool -K wire1 tx off tso off gso off gro off >/dev/null
-ip -n bridged addr add 10.8.0.1/24 dev wire1
-ip -n bridged link set wire1 up
-ip link set port1 master br0
-ip link set port1 up
-"""
-VETHS = """
-ip link add wire1 netns bridged type veth peer name port1
-ethtool -K port1 tx off tso off gso off gro on >/dev/null
-"""
 NICS = f"""
 ip link set {nics.peer_interface(2)} netns bridged name wire1
 ip link set {nics.interface_of(nics.nic(2))} name port1
@@ -79,7 +61,6 @@ class Comparison:
     def setUpClass(cls):
         super().setUpClass()
         cls.make_wires()
-        cls.addClassCleanup(cls.machine.run, "ip netns del bridged; ip link del br0")
         ours, driver = DomU(cls.machine, "lr-measured", memory_mib=384), KernelGuest(cls.machine, "lr-own-driver", memory_mib=384)
         theirs = DomU(cls.machine, "bridged", memory_mib=384, settings=['vif = ["bridge=br0"]'])
         for guest in (ours, driver, theirs):
@@ -112,18 +93,15 @@ class Comparison:
 
     def compare(self, what, unit, measure):
         """The server is not there while netback is measured: on a NIC without interrupts it would look for frames every millisecond."""
-        values = {path: [measure(path) for _ in range(ROUNDS)] for path in (self.ours, self.driver)}
+        def rounds(path):
+            return [measure(path) for _ in range(ROUNDS)]
+        values = {path.name: rounds(path) for path in (self.ours, self.driver)}
         self.server.stop()
-        values[self.theirs] = [measure(self.theirs) for _ in range(ROUNDS)]
+        values[self.theirs.name] = rounds(self.theirs)
         self.server.start()
         for path in (self.ours, self.driver):
             self.eventually(lambda: (self.server.guest(path.guest.name) or {}).get("state") == "connected", "the guests' return")
-        medians = {path: statistics.median(found) for path, found in values.items()}
-        for path, found in values.items():
-            self.assertGreater(min(found), 0)
-            self.figure(f"{what}, {path.name}", f"{medians[path]:.2f} {unit} ({min(found):.2f}-{max(found):.2f})")
-        for path in (self.ours, self.driver):
-            self.figure(f"{what}, ratio of {path.name}", f"{medians[path] / medians[self.theirs]:.2f}")
+        self.compare_figures(what, unit, values, self.theirs.name)
 
     def test_bulk_from_domu(self):
         self.compare("bulk TCP from a domU", "Mbit/s", lambda path: self.bulk_mbits(path, "-R"))
@@ -228,7 +206,7 @@ class BesideNetback(Comparison, case.XenTest):
     @classmethod
     def make_wires(cls):
         cls.server = NetServer.start_for(cls, VHOST_PORT)
-        cls.machine.run(MAKE_BRIDGE % VETHS)
+        make_bridge(cls, VETHS)
 
 
 class BesideNetbackOnNics(Comparison, case.XenTest):
@@ -241,6 +219,6 @@ class BesideNetbackOnNics(Comparison, case.XenTest):
         cls.server = PciServer(cls.machine)
         cls.server.make_wire()
         cls.addClassCleanup(cls.server.clean_up)
-        cls.machine.run(MAKE_BRIDGE % NICS)
+        make_bridge(cls, NICS)
         cls.machine.run(BIND)
         cls.server.start()

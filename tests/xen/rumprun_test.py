@@ -2,11 +2,10 @@
 """Rumprun unikernels as guests: content, ports, deaths of the server, and what their traffic costs beside rumprun's own netfront."""
 
 import pathlib
-import statistics
 
 import case
+from bridged import BRIDGED4, VETHS, make_bridge
 from machine import PATIENCE
-from netback_test import BRIDGED4, MAKE_BRIDGE, VETHS
 from netserver import SHARED4, VHOST_PORT, NetServer
 from unikernel import CALLED, READY, Unikernel, put_images, require_images
 
@@ -163,8 +162,7 @@ class RumprunBesideNetfront(case.XenTest):
         put_images(cls.machine, OURS, THEIRS)
         cls.machine.put("stream_rates.py", (HERE / "stream_rates.py").read_text())
         cls.server = NetServer.start_for(cls, VHOST_PORT)
-        cls.machine.run(MAKE_BRIDGE % VETHS)
-        cls.addClassCleanup(cls.machine.run, "ip netns del bridged; ip link del br0")
+        make_bridge(cls, VETHS)
         ours = Unikernel(cls.machine, "lr-measured", OURS, f"services {PORT}")
         theirs = Unikernel(cls.machine, "bridged", THEIRS, f"services {PORT}", settings=['vif = ["bridge=br0"]'],
                            net={"if": "xenif0", "cloner": "true", "type": "inet", "method": "static", "addr": BRIDGED4, "mask": "24"})
@@ -178,11 +176,7 @@ class RumprunBesideNetfront(case.XenTest):
         for _ in range(ROUNDS):
             for name, namespace, address in self.paths:
                 found[name].append(rate(self.machine, namespace, address, measure, amount))
-        medians = [statistics.median(values) for values in found.values()]
-        for (name, values), median in zip(found.items(), medians):
-            self.assertGreater(min(values), 0)
-            self.figure(f"{what}, {name}", f"{median:.2f} {unit} ({min(values):.2f}-{max(values):.2f})")
-        self.figure(f"{what}, ratio", f"{medians[0] / medians[1]:.2f}")
+        self.compare_figures(what, unit, found, self.paths[-1][0])
 
     def test_bulk_from_unikernel(self):
         self.compare("bulk TCP from a unikernel", "Mbit/s", "from", BULK_BYTES)

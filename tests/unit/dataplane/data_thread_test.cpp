@@ -8,13 +8,10 @@
 
 #include "daemon/engine/datapath/headers.hpp"
 #include "tests/unit/dataplane/one_thread.hpp"
+#include "tests/unit/eventually.hpp"
 
 namespace librettos::test {
 namespace {
-
-auto give_up() {
-    return std::chrono::steady_clock::now() + std::chrono::seconds(20);
-}
 
 TEST_F(DataThreadTest, FramesFromTheWireReachTheOwnerOfThePort) {
     TestGuest& web = serve(1, 0, {80});
@@ -231,13 +228,12 @@ TEST_F(DataThreadTest, ARateLimitLeavesFramesInTheRing) {
     EXPECT_GE(at_once, 10U);
     EXPECT_LE(at_once, 12U);
     std::size_t total = at_once;
-    for (auto const end = give_up(); total < 100 && std::chrono::steady_clock::now() < end;) {
-        for (int i = 0; i < 32; ++i) {
-            turn();
-        }
+    eventually([&] {
+        turn(32);
         thread_->housekeeping();
         total += world->sent().size();
-    }
+        return total >= 100;
+    });
     EXPECT_EQ(total, 100U) << "nothing was dropped";
     EXPECT_GT(world->count(1, Counter::throttled), 0U);
 }
@@ -283,15 +279,16 @@ TEST_F(DataThreadTest, ADoorbellStormIsMuted) {
     EXPECT_LT(world->count(1, Counter::doorbells_received), 59'000U);
     guest.send(make_frame(world->outbound(80)));
     std::size_t sent = 0;
-    for (auto const end = give_up(); sent == 0 && std::chrono::steady_clock::now() < end;) {
+    eventually([&] {
         turn();
         thread_->housekeeping();
         sent = world->sent().size();
-    }
+        return sent != 0;
+    });
     EXPECT_EQ(sent, 1U) << "muted, not lost";
 }
 
-// Commands are looked for every 32 turns and before a sleep: here at both places in the same round.
+// Commands are taken after a turn, and with every 32nd one once more: here at both places in the same round.
 TEST_F(DataThreadTest, AStopIsKeptUntilTheLoopEnds) {
     DataThreadSetup setup = world->setup();
     setup.poll_us = 0;
