@@ -2,11 +2,16 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Many switches of a loaded guest between the server and a VF, measured; root.
 
-    tests/bench/switches.py [--on bridge|model] [--build DIR] [--switches N] [--per-second N] [--flows N] [--realtime] [--json FILE]
+    tests/bench/switches.py [--on bridge|model] [--build DIR] [--switches N] [--per-second N] [--flows N] [--realtime] [--stalls]
+                            [--json FILE]
 
 On a bridge VFs are veths at a Linux bridge, no NIC's, and the guest is librettos-guest. On the model the server has the PF of a
 software 82599, and the guest's process a VF, by DPDK, under lwIP; there frames in a second are measured, too, by the VF and by the rings.
 With --realtime whoever frames pass through has a real-time priority there: what else the machine does makes no pauses.
+
+A pause is the longest time without an arrival though a datagram was under way, of those that touch a window. The windows are the whole
+command, and the part of it in which the path changes; beside each are as long ones without a switch, under the same load. With --stalls
+bench_stalls records when a processor stood still, and the table says how many pauses of more than a millisecond were that.
 """
 
 import argparse
@@ -14,6 +19,7 @@ import contextlib
 import json
 import os
 import pathlib
+import subprocess
 import sys
 import time
 
@@ -27,8 +33,9 @@ from bridged_lab import BridgedLab  # noqa: E402
 from lwip_load import LwipLoad  # noqa: E402
 from nic_lab import NicLab  # noqa: E402
 
-GUEST, FILE_BYTES, SETTLE_S = "db", 2_000_000_000, 0.05
+GUEST, FILE_BYTES, SETTLE_S = "db", 2_000_000_000, 0.1
 FULL_S, FULL_PER_SECOND = 4, 300_000
+LONG_US, WINDOWS_EACH = 1_000, 10  # a long pause; windows without a switch for each with one
 TCP_COUNTERS = ("TCPTimeouts", "TCPLossProbes", "TCPSpuriousRTOs", "RetransSegs")
 
 
@@ -44,6 +51,25 @@ def tcp_counters(lab, namespace):
 def backlog_drops():
     """Frames that the kernel dropped between veths, for want of time to take them; of the whole machine."""
     return sum(int(line.split()[1], 16) for line in pathlib.Path("/proc/net/softnet_stat").read_text().splitlines())
+
+
+class Stalls:
+    """When a processor stood still meanwhile, as bench_stalls tells it: [(from, to), ...]; None: it was not asked."""
+
+    def __init__(self, options):
+        self._command, self.stalls = [options.build / "tests/bench/bench_stalls"] if options.stalls else None, None
+
+    def __enter__(self):
+        if self._command:
+            self._program = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
+        return self
+
+    def __exit__(self, *_):
+        if self._command:
+            self._program.terminate()
+            self.stalls = [tuple(map(int, line.split()[1:])) for line in self._program.communicate()[0].splitlines()]
+            if self._program.returncode != 0:
+                raise laboratory.Failure("bench_stalls failed")
 
 
 NIC_DROPS = {  # the model's events
@@ -77,7 +103,7 @@ def measure(lab, options):
                      for _ in range(options.flows)]
         for download in downloads:
             download.wait_for(100_000)
-        with switching.Load(lab, GUEST, options.per_second) as load:
+        with switching.Load(lab, GUEST, options.per_second) as load, Stalls(options) as recorder:
             time.sleep(0.5)
             tcp = {place: tcp_counters(lab, namespace) for place, namespace in places.items()}
             began, backlog = time.monotonic(), backlog_drops()
@@ -87,33 +113,36 @@ def measure(lab, options):
                    for place, namespace in places.items()}
             idle = switching.idle_spans(options.switches, SETTLE_S)
         moved = sum(download.received for download in downloads)
-    return {**figures(load.streams, switches, idle, tcp, seconds, moved), "vfs": "veths at a Linux bridge", "backlog_drops": backlog}
+    return {**figures(load.streams, switches, idle, recorder.stalls, tcp, seconds, moved), "vfs": "veths at a Linux bridge",
+            "backlog_drops": backlog}
 
 
-def make_realtime(pids, priority=10):
+def schedule(pids, policy, priority):
     """All of their threads, and those that they start."""
     for pid in pids:
         for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
             with contextlib.suppress(ProcessLookupError):
-                os.sched_setscheduler(int(thread.name), os.SCHED_RR, os.sched_param(priority))
+                os.sched_setscheduler(int(thread.name), policy, os.sched_param(priority))
 
 
 def measure_on_model(lab, options):
     """The same with a VF that the guest's process drives."""
     load = LwipLoad(lab, GUEST, options.per_second)
+    server = lab.ctl("status")
+    stays = [server["pid"], server["holder_pid"], lab.nic_pid]
     if options.realtime:
-        server = lab.ctl("status")
-        make_realtime([server["pid"], server["holder_pid"], lab.nic_pid, *load.pids()])
+        schedule([*stays, *load.pids()], os.SCHED_RR, 10)
     try:
         load.begin_flows(options.flows, options.flow_bytes)
         time.sleep(0.5)
         dropped = drops(lab)
         before, began, backlog = tcp_counters(lab, lab.wire), time.monotonic(), backlog_drops()
-        switches = switching.bounce(lab, GUEST, options.switches, SETTLE_S)
-        seconds = time.monotonic() - began
-        tcp = {name: value - before[name] for name, value in tcp_counters(lab, lab.wire).items()}
-        like_s = switching.quantile([switch.took_us for switch in switches], 0.5) / 1e6
-        idle = switching.idle_spans(min(options.switches, 50), SETTLE_S, like_s)
+        with Stalls(options) as recorder:
+            switches = switching.bounce(lab, GUEST, options.switches, SETTLE_S)
+            seconds = time.monotonic() - began
+            tcp = {name: value - before[name] for name, value in tcp_counters(lab, lab.wire).items()}
+            like_s = switching.quantile([switch.took_us for switch in switches], 0.5) / 1e6
+            idle = switching.idle_spans(min(options.switches, 50), SETTLE_S, like_s)
         of_guest = drops(lab)  # whose counters end with it
         streams = load.stop()
         backlog = backlog_drops() - backlog
@@ -121,8 +150,9 @@ def measure_on_model(lab, options):
     finally:
         load.kill()
     counters = {"wire": tcp, "guest": {"timeouts": load.tcp_timeouts}}
-    return {**figures(streams, switches, idle, counters, seconds, load.flow_bytes), "vfs": "of the software 82599, in the guest's process",
-            "backlog_drops": backlog, "dropped": dropped, "full": full_load(lab)}
+    schedule(stays, os.SCHED_OTHER, 0)  # at full load a real-time sender would leave nobody else a processor
+    return {**figures(streams, switches, idle, recorder.stalls, counters, seconds, load.flow_bytes),
+            "vfs": "of the software 82599, in the guest's process", "backlog_drops": backlog, "dropped": dropped, "full": full_load(lab)}
 
 
 def full_load(lab):
@@ -145,16 +175,33 @@ def full_load(lab):
 
 
 def spread(values):
-    return {name: round(switching.quantile(values, part), 1) for name, part in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))}
+    return {name: round(switching.quantile(values, part), 1) for name, part in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0))}
 
 
-def pauses(all_streams, spans):
-    """Of all of them together, and of each."""
-    of_each = {stream.name: [stream.pause_us(*span) for span in spans] for stream in all_streams}
-    return {**spread(sum(of_each.values(), [])), "of": {name: spread(values) for name, values in of_each.items()}}
+def pauses(stream, windows, stalls):
+    """The longest of each window: how they spread in microseconds, and how many were long."""
+    times = [stream.pause_ns(*window) for window in windows]
+    long = [time for time in times if time[1] - time[0] > LONG_US * 1000]
+    found = {"windows": len(times), **spread([(ended - began) / 1000 for began, ended in times]), "long": len(long)}
+    if stalls is not None:
+        found["stood_still"] = sum(switching.stood_still(time, stalls) for time in long)
+    return found
 
 
-def figures(all_streams, switches, idle, tcp, seconds, moved):
+def all_pauses(streams, switches, idle, stalls):
+    """[{to, while, stream, with: ..., without: ...}, ...]: of windows with a switch, and of ones without."""
+    rows = []
+    for to in ("direct", "server"):
+        there = [switch for switch in switches if switch.to == to]
+        changes = [switch.change_ns() for switch in there]
+        others = switching.windows_like(changes, switching.spans_between(switches), WINDOWS_EACH)
+        for part, windows, without in (("the path changes", changes, others), ("the command runs", [switch.span_ns() for switch in there], idle)):
+            rows += [{"to": to, "while": part, "stream": stream.name,
+                      "with": pauses(stream, windows, stalls), "without": pauses(stream, without, stalls)} for stream in streams]
+    return rows
+
+
+def figures(all_streams, switches, idle, stalls, tcp, seconds, moved):
     streams = {stream.name: {key: getattr(stream, key) for key in ("sent", "lost", "doubled", "reordered", "overrun")}
                for stream in all_streams}
     steps = {}
@@ -164,8 +211,7 @@ def figures(all_streams, switches, idle, tcp, seconds, moved):
     return {
         "switches": len(switches), "seconds": round(seconds, 1), "tcp_bytes": moved, "tcp": tcp, "streams": streams,
         "datagrams_per_s": round(sum(stream.per_second(switches[0].began_ns, switches[-1].ended_ns) for stream in all_streams)),
-        "pause_us": {to: pauses(all_streams, [switch.span_ns() for switch in switches if switch.to == to]) for to in ("direct", "server")},
-        "pause_without_us": pauses(all_streams, idle),
+        "pauses_us": all_pauses(all_streams, switches, idle, stalls),
         "took_us": {to: spread([switch.took_us for switch in switches if switch.to == to]) for to in ("direct", "server")},
         "steps_us": [{"to": to, "step": step, **spread(values)} for (to, step), values in steps.items()],
     }
@@ -181,15 +227,22 @@ def table(result):
     lines.append(f"  frames dropped by the kernel between veths, on the whole machine: {result['backlog_drops']}")
     lines += [f"  frames dropped {where}: {count:,}" for where, count in result.get("dropped", {}).items() if count]
     lines += [f"  at full load, datagrams/s {name}: {rate:,}" for name, rate in result.get("full", {}).items()]
-    lines += ["", f"  {'microseconds':<34}{'p50':>10}{'p99':>10}{'max':>10}"]
-    rows = []
-    for words, pause in (*((f"switch to {to}", result["pause_us"][to]) for to in ("direct", "server")), ("no switch", result["pause_without_us"])):
-        rows.append((f"longest pause, {words}", pause))
-        rows += [(f"  {name}", values) for name, values in pause["of"].items()]
-    rows += [(f"command to {'COMMIT' if to == 'direct' else 'the end'}, to {to}", result["took_us"][to]) for to in ("direct", "server")]
+    lines += ["", f"  {'microseconds':<60}{'p50':>9}{'p90':>9}{'p99':>9}{'max':>9}  over 1 ms"]
+    for row in result["pauses_us"]:
+        lines.append(pause_line(f"pause while {row['while']}, to {row['to']}: {row['stream']}", row["with"]))
+        lines.append(pause_line("  as long without a switch", row["without"]))
+    rows = [(f"command to {'COMMIT' if to == 'direct' else 'the end'}, to {to}", result["took_us"][to]) for to in ("direct", "server")]
     rows += [(f"  {row['to']}: {row['step']}", row) for row in result["steps_us"]]
-    return "\n".join(lines + [f"  {words:<34}" + "".join(f"{values[key]:>10,.0f}" for key in ("p50", "p99", "max"))
-                              for words, values in rows])
+    return "\n".join(lines + [quantile_line(words, values) for words, values in rows])
+
+
+def quantile_line(words, values):
+    return f"  {words:<60}" + "".join(f"{values[key]:>9,.0f}" for key in ("p50", "p90", "p99", "max"))
+
+
+def pause_line(words, values):
+    still = f", {values['stood_still']} stood still" if "stood_still" in values else ""
+    return quantile_line(words, values) + f"  {values['long'] / values['windows']:.0%} of {values['windows']}{still}"
 
 
 def main():
@@ -201,6 +254,7 @@ def main():
     parser.add_argument("--flows", type=int, default=4, help="TCP flows (4)")
     parser.add_argument("--flow-bytes", type=int, default=2_000_000, help="of each in a second (2000000)")
     parser.add_argument("--realtime", action="store_true", help="on the model: frames do not wait for other programs")
+    parser.add_argument("--stalls", action="store_true", help="how many long pauses were a processor that stood still")
     parser.add_argument("--json", type=pathlib.Path)
     options = parser.parse_args()
     if options.realtime and options.on != "model":

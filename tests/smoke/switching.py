@@ -4,6 +4,7 @@
 import array
 import bisect
 import json
+import random
 import signal
 import time
 
@@ -12,6 +13,8 @@ from lab import WIRE4
 
 TO_GUEST, FROM_GUEST = 5001, 5002  # ports
 AFTER_NS = 20_000_000  # a pause that a switch causes has begun by then
+CALM_NS = 5_000_000  # likewise, one that the change of the path causes
+CHANGE = ("steering", "draining", "committing", "returning", "steering-back")  # the steps in which the path changes
 
 
 class Stream:
@@ -68,13 +71,19 @@ class Stream:
             both = array.array("Q", file.read())
         self.times, self.sent_times = both[::2], both[1::2]
 
-    def pause_us(self, since_ns, until_ns):
-        """The longest time without an arrival though something was under way, of those that touch this span: a sender that pauses is
-        none."""
+    def pause_ns(self, since_ns, until_ns):
+        """From when to when: the longest time without an arrival though something was under way, of those that touch this span; a sender
+        that pauses is none."""
         first = max(bisect.bisect_left(self.times, since_ns), 1)
         last = min(bisect.bisect_right(self.times, until_ns) + 1, len(self.times))
         began = (max(self.times[at - 1], self.sent_times[at]) for at in range(first, last))
-        return max((ended - since for since, ended in zip(began, self.times[first:last]) if since <= until_ns), default=0) / 1000
+        return max(((since, ended) for since, ended in zip(began, self.times[first:last]) if since <= until_ns),
+                   key=lambda pause: pause[1] - pause[0], default=(since_ns, since_ns))
+
+    def pause_us(self, since_ns, until_ns):
+        """How long that was."""
+        began_ns, ended_ns = self.pause_ns(since_ns, until_ns)
+        return (ended_ns - began_ns) / 1000
 
     def count(self, what, since_ns, until_ns):
         """How many were lost, doubled or reordered in that span."""
@@ -116,11 +125,19 @@ class Switch:
         self.ended_ns = time.time_ns()
         last = self.guest["switch"]["last"]
         self.reached, self.reason, self.took_us = self.guest["path"] == to, last["reason"], last["took_us"]
+        self.over_ns = last["ended_unix_us"] * 1000  # for the server; librettosctl hears of it later
         self.steps = {step["step"]: step["took_us"] for step in last["steps"]}
         self.drained = last["frames_drained"]
 
     def span_ns(self):
         return self.began_ns, self.ended_ns + AFTER_NS
+
+    def change_ns(self):
+        """The part of it in which the path changes, by the server's times of its steps, and until all is calm again."""
+        names, times_us = list(self.steps), list(self.steps.values())
+        changing = [at for at, name in enumerate(names) if name in CHANGE]
+        from_change_us, after_us = sum(times_us[changing[0]:]), sum(times_us[changing[-1] + 1:])
+        return self.over_ns - from_change_us * 1000, self.over_ns - after_us * 1000 + CALM_NS
 
     def pause_us(self, stream):
         return stream.pause_us(*self.span_ns())
@@ -152,6 +169,30 @@ def idle_spans(times, settle_s=0.1, like_s=0.03):
         spans.append((began_ns, time.time_ns() + AFTER_NS))
     time.sleep(AFTER_NS / 1e9)
     return spans
+
+
+def spans_between(switches):
+    """The time between one and the next, when all is calm again."""
+    return [(before.ended_ns + AFTER_NS, after.began_ns) for before, after in zip(switches, switches[1:])]
+
+
+def windows_like(windows, spans, each):
+    """For each window so many of the same length in these spans, each place being as likely as any other."""
+    chance = random.Random(82599)
+    drawn = []
+    for began_ns, ended_ns in windows:
+        length_ns = ended_ns - began_ns
+        places = [(since, until - length_ns) for since, until in spans if until - since > length_ns]
+        if places:
+            drawn += [(since, since + length_ns) for since in (
+                chance.randrange(*place) for place in chance.choices(places, [last - first for first, last in places], k=each))]
+    return drawn
+
+
+def stood_still(pause, stalls):
+    """Whether a processor did, of [(from, to), ...], for at least half of a pause (from, to)."""
+    began, ended = pause
+    return any(2 * (min(ended, until) - max(began, since)) >= ended - began for since, until in stalls)
 
 
 def quantile(values, part):

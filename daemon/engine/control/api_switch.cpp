@@ -2,6 +2,8 @@
 // The control API: guests between the server and their VFs.
 #include <array>
 #include <cerrno>
+#include <chrono>
+#include <cstdint>
 #include <limits>
 #include <system_error>
 
@@ -76,6 +78,12 @@ std::uint16_t chosen_vf(Json const& request, VfTable const& vfs,
     return static_cast<std::uint16_t>(number);
 }
 
+// Microseconds since 1970.
+std::int64_t unix_us(TimePoint then) {
+    auto const at = std::chrono::system_clock::now() - (Clock::now() - then);
+    return std::chrono::duration_cast<std::chrono::microseconds>(at.time_since_epoch()).count();
+}
+
 Json report_json(GuestSwitch const& vf_switch) {
     auto const& report = vf_switch.report();
     if (report.serial == 0)
@@ -83,13 +91,10 @@ Json report_json(GuestSwitch const& vf_switch) {
     auto steps = Json::array();
     for (auto const& [step, took] : report.steps)
         steps.push_back({{"step", to_text(step)}, {"took_us", took.count()}});
-    return {{"serial", report.serial},
-            {"to", report.to_direct ? "direct" : "server"},
-            {"reached", report.reached},
-            {"reason", report.reason.empty() ? Json(nullptr) : Json(report.reason)},
-            {"took_us", report.took.count()},
-            {"steps", std::move(steps)},
-            {"frames_drained", vf_switch.frames_drained()}};
+    return {{"serial", report.serial},        {"to", report.to_direct ? "direct" : "server"},
+            {"reached", report.reached},      {"reason", report.reason.empty() ? Json(nullptr) : Json(report.reason)},
+            {"took_us", report.took.count()}, {"ended_unix_us", unix_us(report.ended)},
+            {"steps", std::move(steps)},      {"frames_drained", vf_switch.frames_drained()}};
 }
 
 Json why_json(Guest const& guest, AutoSwitch const& by_load) {

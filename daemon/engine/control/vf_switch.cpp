@@ -333,6 +333,7 @@ void VfSwitch::finish(TimePoint now) {
     report_.reached = going_there_ == (step_ == Step::direct);
     report_.reason = std::exchange(reason_, "");
     report_.took = std::chrono::duration_cast<std::chrono::microseconds>(now - began_);
+    report_.ended = now;
     report_.steps = std::exchange(steps_, {});
 }
 

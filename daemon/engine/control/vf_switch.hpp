@@ -75,6 +75,7 @@ class VfSwitch {
         bool reached = false;  // else `reason` says why the guest is where it was
         std::string reason;
         std::chrono::microseconds took{};
+        TimePoint ended;
         std::vector<StepTime> steps;  // in turn
     };
 

@@ -393,6 +393,18 @@ TEST_F(Vfs, TheOperatorSeesItAll) {
         ask({{"command", "switch"}, {"guest", "own-1"}, {"to", "direct"}}).at("result").at("already").get<bool>());
 }
 
+TEST_F(Vfs, ItIsToldWhenASwitchWasOver) {
+    VfGuest guest(world, "own-1");
+    start_server();
+    connect_own(guest);
+    advance_all(std::chrono::minutes(5));
+    to_direct(guest);
+    auto const shown = ask({{"command", "guest"}, {"guest", "own-1"}}).at("result");
+    auto const over = (std::chrono::system_clock::now() - (Clock::now() - now)).time_since_epoch();
+    EXPECT_NEAR(shown.at("switch").at("last").at("ended_unix_us").get<double>(),
+                static_cast<double>(std::chrono::duration_cast<std::chrono::microseconds>(over).count()), 1e6);
+}
+
 // Fewer VFs in the configuration than a record names.
 TEST_F(Vfs, AVfThatIsNoMoreIsNotWaitedFor) {
     VfGuest guest(world, "own-1");
