@@ -89,7 +89,7 @@ class VfSwitch {
     // removed.
     bool resume(std::string_view record, TimePoint now);
 
-    void nic_done(Nic operation, int status, TimePoint now);  // 0 or -errno
+    void nic_done(Nic operation, int status, TimePoint now);  // of the last request; 0 or -errno
     void drained(TimePoint now);
     void guest_answered(lvif_message const& reply, TimePoint now);  // a REPLY; others than ours are ignored
     void vf_lost(std::string reason, TimePoint now);                // the guest says so, or the NIC

@@ -30,7 +30,7 @@ constexpr milliseconds timeout{500};
 // librettos/vf_switch.h says.
 struct World {
     std::deque<lvif_message> ring;
-    std::deque<std::pair<Nic, int>> nic;  // and the server that waits for the answer
+    std::deque<std::pair<Nic, int>> nic;  // and what the request was, of all servers
     std::optional<std::string> record;
     bool given = false;
     bool steered_to_vf = false;
@@ -82,7 +82,7 @@ class Server : public VfSwitch::Effects {
     }
     void operate_nic(Nic operation, std::uint16_t vf) override {
         EXPECT_EQ(vf, the_vf);
-        world_.nic.emplace_back(operation, number_);
+        world_.nic.emplace_back(operation, awaited_ = ++requests);
     }
     bool tell_guest(lvif_message const& message) override {
         if (ring_full)
@@ -96,11 +96,11 @@ class Server : public VfSwitch::Effects {
     // One thing that was asked for; `fails` is what NIC or guest say to it.
     bool carry_out(int fails = 0) {
         if (!world_.nic.empty()) {
-            auto const [operation, asker] = world_.nic.front();
+            auto const [operation, request] = world_.nic.front();
             world_.nic.pop_front();
             if (fails == 0)
                 world_.nic_does(operation);
-            if (asker == number_)
+            if (request == awaited_)  // to another the answer comes too late
                 steps.nic_done(operation, fails, now);
         } else if (!world_.ring.empty()) {
             auto const message = world_.ring.front();
@@ -134,9 +134,9 @@ class Server : public VfSwitch::Effects {
     VfSwitch steps{*this};
 
   private:
-    static inline int servers = 0;
+    static inline int requests = 0;
     World& world_;
-    int number_ = ++servers;
+    int awaited_ = 0;
 };
 
 class VfSwitchSteps : public testing::Test {
