@@ -276,6 +276,29 @@ void check_direct(Config const& config, SourceMap const& source) {
     }
 }
 
+void check_device(std::string const& device, SourceMap const& source) {
+    if (device.empty()) {
+        source.fail(
+            "port.device",
+            "is missing; write a Linux interface, for example device = \"eth1\", or a PCI address under [port]");
+    }
+    if (device.starts_with("net_af_packet")) {
+        // It cannot go on where a process was killed, and puts fragments together that are longer than its frames.
+        std::string const interface = "iface=";
+        auto const at = device.find(interface);
+        std::string const name = at == std::string::npos ? "eth1" : device.substr(at + interface.size());
+        source.fail("port.device", "\"" + device +
+                                       "\": Linux interfaces are used without that driver of DPDK's; write \"" +
+                                       name.substr(0, name.find(',')) + "\"");
+    }
+    bool const of_dpdk = device.starts_with("net_") || device.find(':') != std::string::npos;
+    if (!of_dpdk && (device.size() > longest_interface || device.find_first_of(", /\t") != std::string::npos)) {
+        source.fail("port.device", "\"" + device +
+                                       "\" is neither a Linux interface (\"eth1\", at most 15 characters), nor a PCI "
+                                       "address (\"0000:03:00.0\"), nor a device of DPDK's (\"net_...\")");
+    }
+}
+
 void check_buffers(Config const& config, SourceMap const& source) {
     PortOptions const& port = config.port;
     // Per queue: both descriptor rings full, two bursts in flight and one cache per data thread.
@@ -328,15 +351,7 @@ void check_config(Config const& config, SourceMap const& source) {
                     "\"xen\" is not in this build; install libxen-dev and build again, or write \"local\"");
     }
     one_of(source, "portmap_authority", config.portmap_authority, {"auto", "server"});
-    if (config.port.device.empty()) {
-        source.fail("port.device",
-                    "is missing; write the DPDK port, for example device = \"net_af_packet0,iface=eth1\" under [port]");
-    }
-    if (config.port.device.find_first_of(":_") == std::string::npos) {
-        source.fail("port.device", "\"" + config.port.device +
-                                       "\" is no port of DPDK; write \"net_af_packet0,iface=" + config.port.device +
-                                       "\" for a Linux interface of that name, or a PCI address, \"0000:03:00.0\"");
-    }
+    check_device(config.port.device, source);
     check_paths(config, source);
     check_network(config, source);
     check_patterns(config.attach.names, "attach.names", source);

@@ -15,7 +15,6 @@
 #include <spdlog/spdlog.h>
 
 #include "daemon/holder/reload.hpp"
-#include "drivers/nic/packet_ring.hpp"
 #include "drivers/nic/pool_check.hpp"
 #include "drivers/nic/wait_fds.hpp"
 
@@ -242,7 +241,6 @@ void Holder::engine_died() {
                          port_.description().driver);
         std::_Exit(EXIT_FAILURE);
     }
-    realign_packet_rings(port_.description());
     bool const asked = std::exchange(replacing_, false);
     start_engine_after(asked ? milliseconds{0} : delay_.after_death(lived));
 }

@@ -23,7 +23,10 @@ Device::Device(std::string_view configured) : text(configured), name(configured.
         name.insert(0, "0000:");
     }
     pci = matches(name, "xxxx:xx:xx.x");
-    if (!pci) {
+    if (!pci && !name.starts_with("net_")) {
+        interface = text;
+        name = "net_null0";  // what DPDK has in its place: packet_port.hpp
+    } else if (!pci) {
         driver = name.substr(0, name.find_last_not_of("0123456789") + 1);
     }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// A DPDK device as the configuration writes it: "net_af_packet0,iface=eth1" or "0000:03:00.0".
+// The port as the configuration writes it: a Linux interface, "eth1", or a device of DPDK's, "0000:03:00.0" or
+// "net_tap0,iface=lvif0".
 #pragma once
 
 #include <string>
@@ -10,9 +11,10 @@ namespace librettos {
 struct Device {
     explicit Device(std::string_view text);
 
-    std::string text;    // as configured, a short PCI address completed by its domain
-    std::string name;    // the port's name in DPDK: "net_af_packet0", "0000:03:00.0"
-    std::string driver;  // name without its number: "net_af_packet"; of a PCI device empty
+    std::string text;       // as configured, a short PCI address completed by its domain
+    std::string name;       // the port's name in DPDK: "net_tap0", "0000:03:00.0"
+    std::string driver;     // name without its number: "net_tap"; of a PCI device and of an interface empty
+    std::string interface;  // the Linux interface that it is; empty: it is DPDK's
     bool pci = false;
 
     // The value of "key=value" among the device's arguments; empty when absent.

@@ -33,7 +33,7 @@ std::string guest_type(fs::path const& root) {
 std::string other_ways(std::string const& address) {
     return "give the NIC to an HVM or PVH driver domain (type=\"hvm\", pci=[\"" + address.substr(5) +
            "\"] in its xl configuration) and run the server there, or use the kernel's driver: device = "
-           "\"net_af_packet0,iface=NAME\"";
+           "\"NAME\"";
 }
 
 StartCheck check_reset(std::string const& address, fs::path const& root) {

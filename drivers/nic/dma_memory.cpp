@@ -16,7 +16,7 @@ namespace {
 constexpr std::uint64_t unknown = ~std::uint64_t{0};
 constexpr char no_way[] =
     "nothing mends that from here: give the NIC to an HVM or PVH driver domain, or use the kernel's driver (device = "
-    "\"net_af_packet0,iface=NAME\")";
+    "\"NAME\")";
 
 std::uint64_t random_number() {
     std::uint64_t number = 0;

@@ -68,7 +68,8 @@ std::vector<std::string> eal_arguments(PortOptions const& port, bool machine_add
     if (device.pci) {
         arguments.insert(arguments.end(), {"-a", machine_addresses ? no_device : device.text});
     } else {
-        arguments.insert(arguments.end(), {"--no-pci", "--vdev=" + device.text});
+        arguments.insert(arguments.end(),
+                         {"--no-pci", "--vdev=" + (device.interface.empty() ? device.text : device.name + ",no-rx=1")});
     }
     arguments.insert(arguments.end(), port.eal.begin(), port.eal.end());
     return arguments;

@@ -10,7 +10,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
 #include <string_view>
 #include <system_error>
 
@@ -66,11 +65,6 @@ rte_eth_dev_info device_info(std::uint16_t port) {
     return info;
 }
 
-// What a driver says it takes is, for those that hand frames to the kernel, not what limits them: the interface does.
-bool mtu_is_the_interfaces(std::string const& driver) {
-    return driver == "net_af_packet";
-}
-
 bool is_virtio_user(std::string const& driver) {
     return driver == "net_virtio_user";
 }
@@ -89,9 +83,6 @@ bool takes_buffers_of_largest_frame(rte_eth_dev_info const& info, std::uint16_t 
 
 std::string queue_advice(Device const& device, unsigned threads) {
     std::string const n = std::to_string(threads);
-    if (device.driver == "net_af_packet") {
-        return "write qpairs=" + n + " in port.device: \"" + device.text + ",qpairs=" + n + "\"";
-    }
     if (device.driver == "net_af_xdp") {
         return "give the interface " + n + " queues (ethtool -L) and write \"" + device.text + ",queue_count=" + n +
                "\"";
@@ -135,9 +126,7 @@ Port::Port(PortOptions const& options, std::uint16_t queues, Eal const& eal) : e
         fail("DPDK made no port of \"" + options.device + "\"; is its driver installed (librte-net-*)?", error);
     }
     description_.device = options.device;
-    if (mtu_is_the_interfaces(device.driver) || device.driver == "net_af_xdp") {
-        interface_ = device.argument("iface");
-    }
+    interface_ = device.driver == "net_af_xdp" ? device.argument("iface") : device.interface;
     try {
         link_changed_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (link_changed_fd_ < 0) {
@@ -160,8 +149,12 @@ Port::~Port() {
 void Port::close() noexcept {
     rte_eth_dev_callback_unregister(description_.port_id, RTE_ETH_EVENT_INTR_LSC, notify_link_change,
                                     &link_changed_fd_);
+    if (packets_) {
+        packets_->release();
+    }
     rte_eth_dev_stop(description_.port_id);
     rte_eth_dev_close(description_.port_id);
+    packets_.reset();
     rte_mempool_free(pool_);
     if (link_changed_fd_ >= 0) {
         ::close(link_changed_fd_);
@@ -189,15 +182,15 @@ void Port::configure(PortOptions const& options, std::uint16_t queues) {
                        std::to_string(queues) + " data threads; " + queue_advice(device, queues));
     }
     std::uint16_t const mtu = options.mtu_bytes;
-    if (!mtu_is_the_interfaces(device.driver) &&
+    if (device.interface.empty() &&
         (mtu > info.max_mtu || mtu + unsigned{RTE_ETHER_HDR_LEN} + RTE_ETHER_CRC_LEN > info.max_rx_pktlen)) {
         unsigned const frame_limit = info.max_rx_pktlen - RTE_ETHER_HDR_LEN - RTE_ETHER_CRC_LEN;
         throw NicError("port \"" + options.device + "\" takes no MTU above " +
                        std::to_string(std::min<unsigned>(info.max_mtu, frame_limit)) +
-                       "; write that as port.mtu_bytes, or use " + "net_af_packet for larger frames");
+                       "; write that as port.mtu_bytes");
     }
     rte_eth_conf conf{};
-    if (!mtu_is_the_interfaces(device.driver)) {
+    if (device.interface.empty()) {
         conf.rxmode.mtu = mtu;
     }
     constexpr std::uint64_t tx_wanted = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM |
@@ -235,6 +228,10 @@ void Port::configure(PortOptions const& options, std::uint16_t queues) {
     description_.rx_lro = (conf.rxmode.offloads & RTE_ETH_RX_OFFLOAD_TCP_LRO) != 0;
     description_.survives_kills = !is_virtio_user(device.driver);
     description_.rx_interrupt = conf.intr_conf.rxq != 0;
+    if (!device.interface.empty()) {
+        description_.driver = "packet_socket";
+        description_.tx_tso = description_.rx_checksum = description_.rx_lro = true;
+    }
 }
 
 void Port::set_up_queues(PortOptions const& options) {
@@ -259,6 +256,11 @@ void Port::set_up_queues(PortOptions const& options) {
             description_.wait_fds[queue] = opened.front();
         }
     }
+    if (Device const device(options.device); !device.interface.empty()) {
+        packets_ = std::make_unique<PacketPort>(device.interface, options, description_.queues, pool_);
+        description_.wait_fds = packets_->sockets();
+        return;
+    }
     // Drivers that open their sockets when they are probed: one per queue, in order.
     if (std::count(description_.wait_fds.begin(), description_.wait_fds.end(), -1) == description_.queues) {
         auto const opened = frame_fds_since(eal_.fds_before());
@@ -267,34 +269,8 @@ void Port::set_up_queues(PortOptions const& options) {
     }
 }
 
-void Port::set_interface_mtu(PortOptions const& options) {
-    Device const device(options.device);
-    if (!mtu_is_the_interfaces(device.driver)) {
-        return;
-    }
-    constexpr unsigned tpacket2_header_bytes = 52;  // TPACKET2_HDRLEN and alignment, as the driver counts it
-    constexpr unsigned default_frame_bytes = 2048;
-    std::string const given = device.argument("framesz");
-    unsigned long const frame_bytes = given.empty() ? default_frame_bytes : std::strtoul(given.c_str(), nullptr, 10);
-    if (options.mtu_bytes + frame_overhead_bytes + tpacket2_header_bytes > frame_bytes) {
-        throw NicError("port \"" + options.device + "\" has frames of " + std::to_string(frame_bytes) +
-                       " bytes, too few for an MTU of " + std::to_string(options.mtu_bytes) + "; write \"" +
-                       device.name + ",iface=" + interface_ +
-                       ",blocksz=36864,framesz=9216,framecnt=512\" as port.device");
-    }
-    ifreq request{};
-    request.ifr_mtu = options.mtu_bytes;
-    if (int const error = on_interface(interface_, request, [&](int fd) { return ioctl(fd, SIOCSIFMTU, &request); });
-        error != 0) {
-        fail("interface " + interface_ + " does not take port.mtu_bytes = " + std::to_string(options.mtu_bytes) +
-                 "; see its limit with: ip -d link show " + interface_,
-             error);
-    }
-}
-
 void Port::start(PortOptions const& options) {
     std::uint16_t const port = description_.port_id;
-    set_interface_mtu(options);
     rte_eth_dev_callback_register(port, RTE_ETH_EVENT_INTR_LSC, notify_link_change, &link_changed_fd_);
     RealtimeSignalsTaken const no_signal_for_net_tap;
     if (int const error = rte_eth_dev_start(port); error != 0) {
@@ -312,16 +288,20 @@ void Port::start(PortOptions const& options) {
         fail("the port has no MAC", error);
     }
     std::copy(std::begin(address.addr_bytes), std::end(address.addr_bytes), description_.mac.begin());
+    if (packets_) {
+        packets_->take_over(port);
+        description_.mac = packets_->mac();
+    }
     if (description_.driver == "net_ixgbe") {
         registers_ = IxgbeRegisters::find(Device(options.device).name, description_.mac);
     }
     if (options.promiscuous) {
-        if (int const error = rte_eth_promiscuous_enable(port); error != 0) {
+        if (int const error = receive_everything(); error != 0) {
             fail("the port cannot be promiscuous; write port.promiscuous = false", error);
         }
     }
-    rte_eth_allmulticast_enable(
-        port);  // guests' groups are sorted out in software; a port without it is promiscuous or has no filter
+    // Guests' groups are sorted out in software; a port without it is promiscuous or has no filter.
+    packets_ ? packets_->receive_all_multicast() : rte_eth_allmulticast_enable(port);
     spdlog::debug("port {} ({}): {} queue(s), {} descriptors found to wait on", description_.device,
                   description_.driver, description_.queues,
                   description_.queues - std::count(description_.wait_fds.begin(), description_.wait_fds.end(), -1));
@@ -374,7 +354,7 @@ int Port::add_mac(std::array<std::uint8_t, 6> const& mac) {
         error = rte_eth_dev_mac_addr_add(description_.port_id, &address, own_pool_);
     });
     if (error == -ENOTSUP || error == -ENOSPC) {
-        return rte_eth_promiscuous_enable(description_.port_id);
+        return receive_everything();
     }
     if (error == 0) {
         added_.insert(mac);
@@ -402,8 +382,8 @@ void Port::beside_vfs(std::function<void()> const& change) const {
     }
 }
 
-bool Port::promiscuous() const {
-    return rte_eth_promiscuous_get(description_.port_id) == 1;
+int Port::receive_everything() const {
+    return packets_ ? packets_->receive_everything() : rte_eth_promiscuous_enable(description_.port_id);
 }
 
 }  // namespace librettos

@@ -5,11 +5,13 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <set>
 
 #include "drivers/nic/eal.hpp"
 #include "drivers/nic/ixgbe_registers.hpp"
+#include "drivers/nic/packet_port.hpp"
 #include "drivers/nic/port_description.hpp"
 #include "drivers/nic/port_options.hpp"
 
@@ -42,7 +44,6 @@ class Port {
     // Receive frames for this MAC too. A port without room for it becomes promiscuous. 0 or -errno.
     int add_mac(std::array<std::uint8_t, 6> const& mac);
     int remove_mac(std::array<std::uint8_t, 6> const& mac);
-    bool promiscuous() const;
     // Of an 82599's PF, where they are seen.
     std::optional<IxgbeRegisters> const& ixgbe_registers() const { return registers_; }
     // See Eal::memory_fault.
@@ -52,8 +53,8 @@ class Port {
     void create_pool(PortOptions const& options);
     void configure(PortOptions const& options, std::uint16_t queues);
     void set_up_queues(PortOptions const& options);
-    void set_interface_mtu(PortOptions const& options);
     void start(PortOptions const& options);
+    int receive_everything() const;
     void come_before_vfs();
     void beside_vfs(std::function<void()> const& change) const;
     void close() noexcept;
@@ -62,8 +63,9 @@ class Port {
     PortDescription description_;
     rte_mempool* pool_ = nullptr;
     std::set<std::array<std::uint8_t, 6>> added_;
-    std::uint32_t own_pool_ = 0;  // of the NIC's, beside those of its VFs
-    std::string interface_;       // of the kernel, behind a software port; empty: none
+    std::uint32_t own_pool_ = 0;           // of the NIC's, beside those of its VFs
+    std::string interface_;                // of the kernel, behind a software port; empty: none
+    std::unique_ptr<PacketPort> packets_;  // where the port is such an interface
     int link_changed_fd_ = -1;
     std::optional<IxgbeRegisters> registers_;
 };

@@ -9,7 +9,7 @@
 namespace librettos {
 
 struct PortOptions {
-    std::string device;            // "net_af_packet0,iface=eth1", "net_tap0,iface=lvif0", "0000:03:00.0"
+    std::string device;            // "eth1", "net_tap0,iface=lvif0", "0000:03:00.0"
     std::vector<std::string> eal;  // more EAL arguments
     bool huge_pages = false;
     std::uint32_t memory_mib = 256;

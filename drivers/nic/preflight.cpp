@@ -88,7 +88,7 @@ StartCheck check_pci_binding(std::string const& address, bool huge_pages, fs::pa
 }
 
 StartCheck check_interface(Device const& device) {
-    std::string const interface = device.argument("iface");
+    std::string const interface = device.interface.empty() ? device.argument("iface") : device.interface;
     if (interface.empty())
         return bad("interface", "port.device \"" + device.text + "\" names no interface",
                    "write \"" + device.name + ",iface=NAME\" (see: ip link)");
@@ -118,7 +118,7 @@ std::vector<StartCheck> check_nic(PortOptions const& port, fs::path const& root,
         checks.push_back(check_pci_binding(device.name, port.huge_pages, root));
         for (auto& check : check_dma(device.name, root, open))
             checks.push_back(std::move(check));
-    } else if (device.driver == "net_af_packet" || device.driver == "net_af_xdp") {
+    } else if (!device.interface.empty() || device.driver == "net_af_xdp") {
         checks.push_back(check_interface(device));
     } else if (device.driver == "net_tap") {
         checks.push_back(check_tun(device, root));

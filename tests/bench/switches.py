@@ -265,7 +265,7 @@ def main():
         print(f"switches: {reason}", file=sys.stderr)
         return 77
     if options.on == "bridge":
-        with BridgedLab(options.build, vfs=["vf0"], port_arguments=",framecnt=8192") as lab:
+        with BridgedLab(options.build, vfs=["vf0"]) as lab:
             result = measure(lab, options)
     else:
         with NicLab(options.build, vfs=1, rate_mbps=0) as lab:

@@ -21,7 +21,7 @@ READY_S = 20
 CONFIGURATION = """\
 hypervisor_socket = "{folder}/hypervisor.sock"
 [port]
-device = "net_af_packet0,iface={interface}"
+device = "{interface}"
 [network]
 ipv4 = "{address}/24"
 [paths]

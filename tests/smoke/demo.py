@@ -61,7 +61,7 @@ class Demo:
     """The steps in order; each one adds what held to the results."""
 
     def __init__(self, build, svg):
-        self.lab, self.svg = BridgedLab(build, vfs=["vf0"], port_arguments=",framecnt=4096"), svg
+        self.lab, self.svg = BridgedLab(build, vfs=["vf0"]), svg
         self.screen = Screen()
         self.results = []
         self.sha256 = ""

@@ -32,7 +32,7 @@ class WithGuests:
             laboratory.Lab.check_machine(case.build, "nginx", "curl")
         except laboratory.CannotRun as reason:
             raise unittest.SkipTest(str(reason)) from None
-        cls.lab = cls.enterClassContext(BridgedLab(case.build, vfs=cls.vfs, port_arguments=",framecnt=4096"))
+        cls.lab = cls.enterClassContext(BridgedLab(case.build, vfs=cls.vfs))
 
     def start(self, name, command=None, *options):
         guest = self.lab.guest(name, command or applications.echo(self.lab), "--dedicated", *options)

@@ -194,7 +194,7 @@ class Lab:
     guest_prefix = ()  # the beginning of the command that starts librettos-guest
     scale = rate_scale = 1  # factors of amounts, and of how much in a second, for places that are slower
 
-    def __init__(self, build, *, mtu=1500, port_arguments="", config=None, hypervisord_options=(), start=True):
+    def __init__(self, build, *, mtu=1500, config=None, hypervisord_options=(), start=True):
         global _labs
         self.build = pathlib.Path(build).resolve()
         self.check_machine(self.build)
@@ -207,7 +207,7 @@ class Lab:
         self.hypervisord_process = self.server_process = None
         self.hypervisord_options = hypervisord_options
         self.config = _merge(_merge({
-            "port": {"device": f"net_af_packet0,iface=port0{port_arguments}", "mtu_bytes": mtu},
+            "port": {"device": "port0", "mtu_bytes": mtu},
             "network": {"ipv4": f"{SHARED4}/24", "gateway4": WIRE4, "ipv6": f"{SHARED6}/64", "gateway6": WIRE6},
             "dedicated": {"ipv4": DEDICATED4, "ipv6": DEDICATED6},
             "attach": {"dedicated": ["db*"]},

@@ -291,7 +291,7 @@ class Jumbo(case.SmokeTest):
 
     @classmethod
     def setUpClass(cls):
-        lab = cls.make_lab("nginx", "curl", "ping", mtu=9000, port_arguments=",blocksz=36864,framesz=9216,framecnt=512")
+        lab = cls.make_lab("nginx", "curl", "ping", mtu=9000)
         lab.guest("web", applications.nginx(lab.directory), wait=False)
         lab.guest("echo", applications.echo(lab), wait=False)
         lab.guest("db", applications.echo(lab), "--dedicated", wait=False)
@@ -334,7 +334,7 @@ class SeveralQueues(case.SmokeTest):
 
     @classmethod
     def setUpClass(cls):
-        lab = cls.make_lab("nginx", "curl", "ping", port_arguments=",qpairs=2", config={"data": {"threads": 2}})
+        lab = cls.make_lab("nginx", "curl", "ping", config={"data": {"threads": 2}})
         lab.guest("web", applications.nginx(lab.directory), "--queues", "2", wait=False)
         lab.guest("db", applications.nginx(lab.directory, name="db"), "--dedicated", "--queues", "2", wait=False)
         lab.guest("echo", applications.echo(lab), "--queues", "2", wait=False)

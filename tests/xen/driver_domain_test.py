@@ -21,7 +21,7 @@ LOG = "/tmp/server.log"
 START = f"""
 mkdir -p /run/librettos
 cat >/tmp/netserver.toml <<'END'
-{CONFIGURATION % "net_af_packet0,iface=eth0"}
+{CONFIGURATION % "eth0"}
 END
 echo $$ >/run/holder.pid
 exec librettos-netserver --config /tmp/netserver.toml >>{LOG} 2>&1

@@ -6,7 +6,7 @@ Figures of an emulated machine say nothing alone: the table has medians, and the
 fails a test: the machine may have other work. Both wires carry frames of 1,514 bytes at most, as a cable does: no side
 hands large frames through, checksums are complete, received segments may be merged (GRO) on both.
 
-There are two pairs of wires: veths at bridges of dom0, and two NICs (igb), of which DPDK has one and the kernel's bridge the other.
+There are two pairs of wires: veths, of which the server has one and the kernel's bridge the other, and two NICs (igb), one of which DPDK has.
 """
 
 import csv
@@ -23,7 +23,7 @@ import nics
 from bridged import BRIDGED4, VETHS, make_bridge
 from domu import DomU
 from kernel_guest import KernelGuest
-from netserver import DEDICATED4, SHARED4, VHOST_PORT, NetServer
+from netserver import DEDICATED4, SHARED4, NetServer
 from pci_nic_test import BIND, PciServer
 
 ROUNDS = 5
@@ -201,11 +201,11 @@ class Comparison:
 
 
 class BesideNetback(Comparison, case.XenTest):
-    """At bridges, the server through vhost-net."""
+    """Veths as wires: the server has one, netback's bridge the other."""
 
     @classmethod
     def make_wires(cls):
-        cls.server = NetServer.start_for(cls, VHOST_PORT)
+        cls.server = NetServer.start_for(cls)
         make_bridge(cls, VETHS)
 
 

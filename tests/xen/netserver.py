@@ -25,22 +25,10 @@ ip -n wire link set wire0 up
 MAKE_WIRE = wire("""
 ip link add wire0 netns wire type veth peer name port0
 sysctl -qw net.ipv6.conf.port0.disable_ipv6=1
+ethtool -K port0 tx off tso off gso off gro on >/dev/null
 """) + "ip link set port0 up\n"
 
-# The server's port on a bridge of the host's kernel, which hands it large frames whole.
-MAKE_VHOST_PORT = """
-modprobe vhost_net
-ip link add wirebr type bridge
-sysctl -qw net.ipv6.conf.wirebr.disable_ipv6=1
-ip tuntap add vhost0 mode tap
-sysctl -qw net.ipv6.conf.vhost0.disable_ipv6=1
-ip link set wirebr up
-ethtool -K port0 tx off tso off gso off gro on >/dev/null
-for port in port0 vhost0; do ip link set $port master wirebr up; done
-"""
-
-PACKET_PORT = "net_af_packet0,iface=port0"
-VHOST_PORT = "net_virtio_user0,path=/dev/vhost-net,iface=vhost0,queue_size=1024"
+PORT = "port0"
 
 CONFIGURATION = f"""
 hypervisor = "xen"
@@ -69,11 +57,11 @@ class NetServer:
 
     start_command = "mkdir -p /run/librettos; echo $$ >/run/holder.pid; exec librettos-netserver --config /lab/netserver.toml"
 
-    def __init__(self, machine, port=PACKET_PORT, host=None):
+    def __init__(self, machine, port=PORT, host=None):
         self.machine, self.host, self._port, self._step = machine, host or machine, port, None
 
     @classmethod
-    def start_for(cls, group, port=PACKET_PORT):
+    def start_for(cls, group, port=PORT):
         """One with its wire, running, that ends with the group of tests."""
         server = cls(group.machine, port)
         server.make_wire()
@@ -82,11 +70,8 @@ class NetServer:
         return server
 
     def make_wire(self):
-        self.machine.run(MAKE_WIRE + (MAKE_VHOST_PORT if self._port == VHOST_PORT else ""))
-        configuration = CONFIGURATION % self._port
-        if self._port == VHOST_PORT:  # the driver gives its MAC to the interface: the bridge would keep what is for us
-            configuration = configuration.replace("[network]", '[network]\nmac = "02:4c:52:00:00:01"')
-        self.machine.put("netserver.toml", configuration)
+        self.machine.run(MAKE_WIRE)
+        self.machine.put("netserver.toml", CONFIGURATION % self._port)
 
     def launch(self):
         """The step that is the server."""
@@ -121,7 +106,7 @@ class NetServer:
         """Ends the server and takes the wire away."""
         if self._step is not None and self._step.status is None:
             self.stop()
-        self.machine.run("ip netns del wire; ip link del wirebr 2>/dev/null; ip link del vhost0 2>/dev/null; true")
+        self.machine.run("ip netns del wire")
 
     def log(self):
         return self._step.output if self._step else ""

@@ -31,7 +31,7 @@ PROGRAMS = {
     "steering_test": "tests/unit/steering",
 }
 # DPDK loads every driver of its folder at start: only those that the lab uses.
-DRIVERS = ("bus_vdev", "bus_pci", "mempool_ring", "mempool_stack", "net_af_packet", "net_tap", "net_virtio", "net_e1000")
+DRIVERS = ("bus_vdev", "bus_pci", "mempool_ring", "mempool_stack", "net_null", "net_e1000")
 IN_DOMU = ("librettos-guest", "librettos-portmap-assign", "smoke_echo", "portmap_call", "hostile_domu")
 IN_DRIVER_DOMAIN = ("librettos-netserver", "librettosctl")
 

@@ -6,7 +6,7 @@ import pathlib
 import case
 from bridged import BRIDGED4, VETHS, make_bridge
 from machine import PATIENCE
-from netserver import SHARED4, VHOST_PORT, NetServer
+from netserver import SHARED4, NetServer
 from unikernel import CALLED, READY, Unikernel, put_images, require_images
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -161,7 +161,7 @@ class RumprunBesideNetfront(case.XenTest):
         super().setUpClass()
         put_images(cls.machine, OURS, THEIRS)
         cls.machine.put("stream_rates.py", (HERE / "stream_rates.py").read_text())
-        cls.server = NetServer.start_for(cls, VHOST_PORT)
+        cls.server = NetServer.start_for(cls)
         make_bridge(cls, VETHS)
         ours = Unikernel(cls.machine, "lr-measured", OURS, f"services {PORT}")
         theirs = Unikernel(cls.machine, "bridged", THEIRS, f"services {PORT}", settings=['vif = ["bridge=br0"]'],

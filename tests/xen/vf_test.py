@@ -36,7 +36,7 @@ STEP_MS = 60_000  # for each answer of the guest: its kernel brings a VF up, und
 class VfServer(NetServer):
     def make_wire(self):
         self.machine.run(MAKE_WIRE, timeout_s=120)
-        self.machine.put("netserver.toml", CONFIGURATION % "net_af_packet0,iface=pf0" + DIRECT)
+        self.machine.put("netserver.toml", CONFIGURATION % "pf0" + DIRECT)
 
 
 class BridgeVlans(case.XenTest):

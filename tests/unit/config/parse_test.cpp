@@ -175,7 +175,9 @@ TEST(Parse, PortRules) {
         return refusal("[network]\nipv4 = \"192.0.2.1/24\"\n[port]\n" + lines + "\n");
     };
     EXPECT_THAT(port("mtu_bytes = 1500"), HasSubstr("port.device: is missing"));
-    EXPECT_THAT(port("device = \"eth1\""), HasSubstr("write \"net_af_packet0,iface=eth1\""));
+    EXPECT_THAT(port("device = \"net_af_packet0,iface=eth1,qpairs=2\""), HasSubstr("write \"eth1\""));
+    EXPECT_THAT(port("device = \"an interface\""), HasSubstr("neither a Linux interface"));
+    EXPECT_EQ(port("device = \"eth1\""), "accepted");
     EXPECT_THAT(port("device = \"net_x\"\nmtu_bytes = 1279"), HasSubstr("from 1280 to 9000"));
     EXPECT_THAT(port("device = \"net_x\"\nbuffers = 2000"), HasSubstr("write at least 4096"));
     EXPECT_THAT(port("device = \"net_x\"\nmemory_mib = 32"), HasSubstr("write at least 47"));

@@ -49,13 +49,13 @@ TEST_F(DoctorTest, AllIsWell) {
 }
 
 TEST_F(DoctorTest, WhatIsMissingComesWithItsCommand) {
-    configure(socket_line(), "net_af_packet0,iface=nosuch0");
+    configure(socket_line(), "nosuch0");
     auto const text = lines(doctor().out);
     EXPECT_EQ(doctor().status, 4);
     ASSERT_EQ(text.size(), 5U);
     EXPECT_EQ(text[1],
               "bad      interface: there is no interface nosuch0 for port.device "
-              "\"net_af_packet0,iface=nosuch0\" in this network namespace");
+              "\"nosuch0\" in this network namespace");
     EXPECT_EQ(text[2], "         see those there are with: ip link");
     EXPECT_EQ(text[4], "         systemctl start librettos-hypervisord");
 }

@@ -18,7 +18,7 @@ inline Json healthy_status() {
     return Json::parse(R"({
         "version": "0.1.0", "hypervisor": "local", "portmap_authority": "hypervisor", "pid": 200, "holder_pid": 100,
         "uptime_s": 7385, "engine_generation": 1,
-        "port": {"device": "net_af_packet0,iface=eth1", "driver": "net_af_packet", "mac": "02:00:00:00:00:01",
+        "port": {"device": "eth1", "driver": "packet_socket", "mac": "02:00:00:00:00:01",
                  "link": "up", "speed_mbps": 10000, "mtu_bytes": 1500, "queues": 1, "offloads": ["tx_tso", "rx_checksum"]},
         "network": {"ipv4": "192.0.2.2/24", "ipv6": null, "gateway4": "192.0.2.1", "gateway6": null,
                     "mac": "02:00:00:00:00:01", "vlan": 0},

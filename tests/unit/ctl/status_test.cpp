@@ -12,10 +12,10 @@ TEST_F(StatusTest, HealthyServer) {
     StatsMemory memory{folder_.file("stats")};
     auto const run_result = run({"status"});
     EXPECT_EQ(run_result.status, 0) << run_result.err;
-    EXPECT_EQ(lines(run_result.out).at(0), "serving 3 guests on net_af_packet0 (link up), up 2 h 3 min, engine 1");
+    EXPECT_EQ(lines(run_result.out).at(0), "serving 3 guests on eth1 (link up), up 2 h 3 min, engine 1");
     EXPECT_EQ(lines(run_result.out).at(1), "") << "nothing is wrong";
     EXPECT_EQ(line_with(run_result.out, "port "),
-              "port        net_af_packet0,iface=eth1, driver net_af_packet, MAC 02:00:00:00:00:01, 10.0 Gbit/s, MTU "
+              "port        eth1, driver packet_socket, MAC 02:00:00:00:00:01, 10.0 Gbit/s, MTU "
               "1500, 1 queue");
     EXPECT_EQ(line_with(run_result.out, "address"), "address     192.0.2.2/24, 02:00:00:00:00:01, gateway 192.0.2.1");
     EXPECT_EQ(line_with(run_result.out, "guests"), "guests      3 connected, 1 connecting, 0 detached");
@@ -40,8 +40,8 @@ TEST_F(StatusTest, LinkDownIsUnhealthyAndComesFirst) {
     auto const run_result = run({"status"});
     EXPECT_EQ(run_result.status, 4);
     auto const text = lines(run_result.out);
-    EXPECT_EQ(text.at(0), "serving 3 guests on net_af_packet0 (link down), up 2 h 3 min, engine 2");
-    EXPECT_EQ(text.at(1), "PROBLEM  the link of net_af_packet0,iface=eth1 is down");
+    EXPECT_EQ(text.at(0), "serving 3 guests on eth1 (link down), up 2 h 3 min, engine 2");
+    EXPECT_EQ(text.at(1), "PROBLEM  the link of eth1 is down");
     EXPECT_EQ(text.at(3), "note     the engine was restarted 1 time");
 }
 

@@ -86,7 +86,7 @@ TEST(HolderTraffic, AfPacket) {
     NEEDS_NAMESPACES();
     EXPECT_EQ(in_namespace([] {
                   make_veth();
-                  echo_over_deaths("net_af_packet0,iface=va", "vb");
+                  echo_over_deaths("va", "vb");
               }),
               "");
 }

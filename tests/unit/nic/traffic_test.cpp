@@ -86,11 +86,11 @@ void children_take_turns(std::string const& device, std::string const& interface
     }
 }
 
-TEST(Traffic, AfPacketOverKilledChildren) {
+TEST(Traffic, InterfaceOverKilledChildren) {
     NEEDS_NAMESPACES();
     EXPECT_EQ(in_namespace([] {
                   make_veth();
-                  children_take_turns("net_af_packet0,iface=va", "vb");
+                  children_take_turns("va", "vb");
               }),
               "");
 }
@@ -107,7 +107,7 @@ TEST(Traffic, DescriptorFiresForAFrameAndNotWithout) {
     NEEDS_NAMESPACES();
     EXPECT_EQ(in_namespace([] {
                   make_veth();
-                  PortOptions const options = port_options("net_af_packet0,iface=va");
+                  PortOptions const options = port_options("va");
                   Eal const eal(options);
                   Port const port(options, 1, eal);
                   Wire const wire("vb");
@@ -124,7 +124,7 @@ TEST(Traffic, JumboFrameInOneSegment) {
     NEEDS_NAMESPACES();
     EXPECT_EQ(in_namespace([] {
                   make_veth("9000");
-                  PortOptions options = port_options("net_af_packet0,iface=va,blocksz=36864,framesz=9216,framecnt=512");
+                  PortOptions options = port_options("va");
                   options.mtu_bytes = 9000;
                   options.memory_mib = 128;
                   Eal const eal(options);

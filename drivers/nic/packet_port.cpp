@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Opens the sockets of an interface and puts them behind DPDK's port.
+#include "drivers/nic/packet_port.hpp"
+
+#include <arpa/inet.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <new>
+
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <rte_malloc.h>
+
+#include "drivers/nic/packet_queue.hpp"
+#include "drivers/nic/preflight.hpp"
+
+namespace librettos {
+namespace {
+
+constexpr int room_per_descriptor_bytes = 8192;  // the kernel counts its own structures, too
+
+[[noreturn]] void fail(std::string const& what, int error) {
+    throw NicError(what + ": " + std::strerror(error) + (error == EPERM ? "; run this as root (CAP_NET_RAW)" : ""));
+}
+
+template <typename Value>
+void set_option(int socket, int level, int option, char const* name, Value const& value) {
+    if (setsockopt(socket, level, option, &value, sizeof value) != 0) {
+        fail("packet socket: " + std::string(name), errno);
+    }
+}
+
+// Beyond the system's limit where we may.
+void set_room(int socket, int forced, int option, int bytes) {
+    if (setsockopt(socket, SOL_SOCKET, forced, &bytes, sizeof bytes) != 0) {
+        set_option(socket, SOL_SOCKET, option, "its room", bytes);
+    }
+}
+
+// The sockets of one group share the interface's frames, a flow's always in the same. Not put together: fragments are
+// handed on as they come.
+class Group {
+  public:
+    void join(int socket) {
+        set_option(socket, SOL_PACKET, PACKET_FANOUT, "PACKET_FANOUT", argument_);
+        socklen_t length = sizeof argument_;
+        if (getsockopt(socket, SOL_PACKET, PACKET_FANOUT, &argument_, &length) != 0) {
+            fail("packet socket: its group", errno);
+        }
+        argument_ &= ~(PACKET_FANOUT_FLAG_UNIQUEID << type_at);
+    }
+
+  private:
+    static constexpr int type_at = 16;
+    int argument_ = (PACKET_FANOUT_HASH | PACKET_FANOUT_FLAG_UNIQUEID) << type_at;
+};
+
+std::uint16_t receive_callback(std::uint16_t, std::uint16_t, rte_mbuf** frames, std::uint16_t, std::uint16_t most,
+                               void* queue) {
+    return static_cast<PacketQueue*>(queue)->receive({frames, most});
+}
+
+std::uint16_t send_callback(std::uint16_t, std::uint16_t, rte_mbuf** frames, std::uint16_t count, void* queue) {
+    return static_cast<PacketQueue*>(queue)->send({frames, count});
+}
+
+}  // namespace
+
+PacketPort::PacketPort(std::string const& interface, PortOptions const& options, std::uint16_t queues,
+                       rte_mempool* pool) {
+    try {
+        Group group;
+        for (std::uint16_t i = 0; i < queues; ++i) {
+            open(interface, options);
+            if (queues > 1) {
+                group.join(sockets_.back());
+            }
+            void* const room = rte_zmalloc("packet queue", sizeof(PacketQueue), alignof(PacketQueue));
+            if (room == nullptr) {
+                throw NicError("no memory for the queues of " + interface + "; write a larger port.memory_mib");
+            }
+            try {
+                queues_.push_back(new (room) PacketQueue(sockets_.back(), pool));
+            } catch (...) {
+                rte_free(room);
+                throw;
+            }
+        }
+    } catch (...) {
+        close();
+        throw;
+    }
+}
+
+PacketPort::~PacketPort() {
+    close();
+}
+
+void PacketPort::close() noexcept {
+    release();
+    for (PacketQueue* const queue : queues_) {
+        std::destroy_at(queue);
+        rte_free(queue);
+    }
+    std::for_each(sockets_.begin(), sockets_.end(), ::close);
+}
+
+void PacketPort::open(std::string const& interface, PortOptions const& options) {
+    int const fd = ::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);  // nothing comes before it is bound
+    if (fd < 0) {
+        fail("packet socket", errno);
+    }
+    sockets_.push_back(fd);
+    ifreq request{};
+    interface.copy(request.ifr_name, IFNAMSIZ - 1);
+    if (ioctl(fd, SIOCGIFINDEX, &request) != 0) {
+        fail("interface " + interface, errno);
+    }
+    index_ = request.ifr_ifindex;
+    if (ioctl(fd, SIOCGIFHWADDR, &request) != 0 || request.ifr_hwaddr.sa_family != ARPHRD_ETHER) {
+        throw NicError("interface " + interface + " is no Ethernet interface; see: ip link");
+    }
+    std::copy_n(request.ifr_hwaddr.sa_data, mac_.size(), mac_.begin());
+    request.ifr_mtu = options.mtu_bytes;
+    if (ioctl(fd, SIOCSIFMTU, &request) != 0) {
+        fail("interface " + interface + " does not take port.mtu_bytes = " + std::to_string(options.mtu_bytes) +
+                 ", see its limit with \"ip -d link show " + interface + "\"",
+             errno);
+    }
+    constexpr int on = 1;
+    set_option(fd, SOL_PACKET, PACKET_VNET_HDR, "PACKET_VNET_HDR", on);
+    set_option(fd, SOL_PACKET, PACKET_AUXDATA, "PACKET_AUXDATA", on);
+    set_option(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, "PACKET_IGNORE_OUTGOING (needs Linux 4.20)", on);
+    int const room_bytes = options.descriptors * room_per_descriptor_bytes;
+    set_room(fd, SO_RCVBUFFORCE, SO_RCVBUF, room_bytes);
+    set_room(fd, SO_SNDBUFFORCE, SO_SNDBUF, room_bytes);
+    sockaddr_ll address{};
+    address.sll_family = AF_PACKET;
+    address.sll_protocol = htons(ETH_P_ALL);
+    address.sll_ifindex = index_;
+    if (bind(fd, reinterpret_cast<sockaddr const*>(&address), sizeof address) != 0) {
+        fail("packet socket on " + interface, errno);
+    }
+}
+
+void PacketPort::take_over(std::uint16_t port_id) {
+    port_id_ = port_id;
+    for (std::uint16_t i = 0; i < queues_.size(); ++i) {
+        callbacks_.push_back({rte_eth_add_rx_callback(port_id, i, receive_callback, queues_[i]), nullptr});
+        callbacks_.back().send = rte_eth_add_tx_callback(port_id, i, send_callback, queues_[i]);
+        if (callbacks_.back().receive == nullptr || callbacks_.back().send == nullptr) {
+            throw NicError("DPDK takes no callbacks (" + std::string(rte_strerror(rte_errno)) +
+                           "); it has to be built with RTE_ETHDEV_RXTX_CALLBACKS, as Debian's is");
+        }
+    }
+}
+
+void PacketPort::release() noexcept {
+    for (std::uint16_t i = 0; i < callbacks_.size(); ++i) {
+        rte_eth_remove_rx_callback(port_id_, i, callbacks_[i].receive);
+        rte_eth_remove_tx_callback(port_id_, i, callbacks_[i].send);
+    }
+    callbacks_.clear();
+}
+
+int PacketPort::join(int membership) const {
+    packet_mreq request{};
+    request.mr_ifindex = index_;
+    request.mr_type = static_cast<unsigned short>(membership);
+    return setsockopt(sockets_.front(), SOL_PACKET, PACKET_ADD_MEMBERSHIP, &request, sizeof request) == 0 ? 0 : -errno;
+}
+
+int PacketPort::receive_all_multicast() const {
+    return join(PACKET_MR_ALLMULTI);
+}
+
+int PacketPort::receive_everything() const {
+    return join(PACKET_MR_PROMISC);
+}
+
+}  // namespace librettos
