@@ -59,8 +59,7 @@ static int copy_to_ring(struct lvif_interface *interface, struct sk_buff *skb)
 	skb_tx_timestamp(skb);
 	if ((offload.flags & ~interface->tx_flags) != 0 || skb_copy_bits(skb, 0, frame, (int)skb->len) != 0)
 		return LVIF_EINVAL;
-	lvif_tx_commit(interface->device, 0, skb->len, &offload);
-	return 0;
+	return lvif_tx_commit(interface->device, 0, skb->len, &offload);
 }
 
 netdev_tx_t lvif_start_xmit(struct sk_buff *skb, struct net_device *netdev)

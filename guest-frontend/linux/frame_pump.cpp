@@ -270,11 +270,10 @@ bool QueuePump::tap_to_ring() {
         auto const frame_bytes = static_cast<std::uint32_t>(length - static_cast<ssize_t>(sizeof header));
         lvif_offload offload{};
         // The kernel cuts off what does not fit, so a frame that fills the space may be a piece of one.
-        if (frame_bytes >= longest || !to_ring(header, {frame, frame_bytes}, offload)) {
+        if (frame_bytes >= longest || !to_ring(header, {frame, frame_bytes}, offload) ||
+            lvif_tx_commit(device_, queue_, frame_bytes, &offload) != 0) {
             count(tx_bad_frame_);
-            continue;
         }
-        lvif_tx_commit(device_, queue_, frame_bytes, &offload);
     }
     if (done > 0) {
         moved_ = true;

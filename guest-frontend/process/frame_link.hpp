@@ -68,11 +68,11 @@ class FrameLink final : public SwitchedFrames {
         std::lock_guard const lock(tx_);
         std::uint8_t* frame = nullptr;
         int const result = reserve(length, frame);
-        if (result == 0) {
-            fill(frame);
-            commit(length, leaves);
+        if (result != 0) {
+            return result;
         }
-        return result;
+        fill(frame);
+        return commit(length, leaves);
     }
     // What was sent to leave when told leaves. Any thread.
     void flush();
@@ -115,11 +115,11 @@ class FrameLink final : public SwitchedFrames {
 
     int reserve(std::uint32_t length, std::uint8_t*& frame);
     int reserve_on_way(std::uint32_t length, std::uint8_t*& frame);
-    void commit_to(SendBy way, std::uint32_t length);
+    int commit_to(SendBy way, std::uint32_t length);
     int reserve_in_ring(std::uint32_t length, std::uint8_t*& frame);
     int reserve_in_vf(std::uint32_t length, std::uint8_t*& frame);
     int hold(std::uint32_t length, std::uint8_t*& frame);
-    void commit(std::uint32_t length, Leaves leaves);
+    int commit(std::uint32_t length, Leaves leaves);
     int send_one(std::vector<std::uint8_t> const& frame);
     void send_held();
     bool has_room(std::uint32_t length);

@@ -40,12 +40,12 @@ int FrameLink::reserve_on_way(std::uint32_t length, std::uint8_t*& frame) {
     return send_by_ == SendBy::vf ? reserve_in_vf(length, frame) : reserve_in_ring(length, frame);
 }
 
-void FrameLink::commit_to(SendBy way, std::uint32_t length) {
-    if (way == SendBy::vf) {
-        vf_->commit(length);
-    } else {
-        lvif_tx_commit(device_, 0, length, nullptr);
+int FrameLink::commit_to(SendBy way, std::uint32_t length) {
+    if (way == SendBy::rings) {
+        return lvif_tx_commit(device_, 0, length, nullptr);
     }
+    vf_->commit(length);
+    return 0;
 }
 
 int FrameLink::reserve_in_ring(std::uint32_t length, std::uint8_t*& frame) {
@@ -100,14 +100,15 @@ int FrameLink::hold(std::uint32_t length, std::uint8_t*& frame) {
     return 0;
 }
 
-void FrameLink::commit(std::uint32_t length, Leaves leaves) {
+int FrameLink::commit(std::uint32_t length, Leaves leaves) {
     if (reserved_in_ == SendBy::nothing) {
-        return;
+        return 0;
     }
-    commit_to(reserved_in_, length);
+    int const result = commit_to(reserved_in_, length);
     if (leaves == Leaves::at_once && bursting_.load(std::memory_order_relaxed) != std::this_thread::get_id()) {
         publish_and_wait_on();
     }
+    return result;
 }
 
 void FrameLink::flush() {
@@ -139,11 +140,11 @@ int FrameLink::send_one(std::vector<std::uint8_t> const& frame) {
     auto const length = static_cast<std::uint32_t>(frame.size());
     std::uint8_t* place = nullptr;
     int const result = reserve_on_way(length, place);
-    if (result == 0) {
-        std::copy(frame.begin(), frame.end(), place);
-        commit_to(send_by_, length);
+    if (result != 0) {
+        return result;
     }
-    return result;
+    std::copy(frame.begin(), frame.end(), place);
+    return commit_to(send_by_, length);
 }
 
 // As many as there is room for. What is refused for another reason is lost, as it would be without having waited.

@@ -265,7 +265,8 @@ void VIFHYPER_SEND(struct virtif_user *interface, struct iovec *parts, size_t n)
 		memcpy(frame, parts[i].iov_base, parts[i].iov_len);
 		frame += parts[i].iov_len;
 	}
-	lvif_tx_commit(interface->device, 0, length, NULL);
+	if (lvif_tx_commit(interface->device, 0, length, NULL) != 0)
+		interface->dropped++;
 	/* Acknowledgements of a burst leave with its end: one notification. */
 	if (!interface->in_burst || bmk_current != interface->receive_thread)
 		lvif_tx_publish(interface->device, 0);

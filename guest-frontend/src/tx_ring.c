@@ -173,10 +173,11 @@ int lvif_tx_reserve(struct lvif_device *device, uint16_t queue, uint32_t length,
 	return lvif_producer_reserve(&device->queues[queue].tx, length, frame);
 }
 
-void lvif_tx_commit(struct lvif_device *device, uint16_t queue, uint32_t length, struct lvif_offload const *offload)
+int lvif_tx_commit(struct lvif_device *device, uint16_t queue, uint32_t length, struct lvif_offload const *offload)
 {
-	if (lvif_queue_live(device, queue))
-		(void)lvif_producer_commit(&device->queues[queue].tx, length, offload);
+	if (!lvif_queue_live(device, queue))
+		return LVIF_ENOTCONN;
+	return lvif_producer_commit(&device->queues[queue].tx, length, offload);
 }
 
 int lvif_tx_frame(struct lvif_device *device, uint16_t queue, void const *frame, uint32_t length,

@@ -48,8 +48,8 @@ void GuestSide::send_round() {
             std::memcpy(frame, template_.data(), length);
             traffic_.address<Direction::guest_to_wire>(frame, walk[steps_[g]++ & (walk.size() - 1)]);
             lvif_offload const none{};
-            lvif_tx_commit(device, 0, length, &none);
-            ++sent;
+            if (lvif_tx_commit(device, 0, length, &none) == 0)
+                ++sent;
         }
         if (sent != 0)
             lvif_tx_publish(device, 0);

@@ -176,8 +176,7 @@ bool EchoGuest::echo(lvif_frame const& frame) {
     std::memcpy(answer + 34, frame.bytes + 36, 2);
     std::memcpy(answer + 36, frame.bytes + 34, 2);
     lvif_offload const none{};
-    lvif_tx_commit(device_, 0, frame.length, &none);
-    return true;
+    return lvif_tx_commit(device_, 0, frame.length, &none) == 0;
 }
 
 class Population {

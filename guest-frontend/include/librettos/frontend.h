@@ -216,8 +216,9 @@ bool lvif_tx_idle(struct lvif_device *device, uint16_t queue);
  * in lvif_rx_peek. */
 int lvif_tx_reserve(struct lvif_device *device, uint16_t queue, uint32_t length, uint8_t **frame);
 /* Ends the frame begun by lvif_tx_reserve, with length <= the reserved one. Not yet visible to the server. A frame that
- * is longer or too short, or whose offload was not agreed (lvif_features) or does not fit its length, is dropped. */
-void lvif_tx_commit(struct lvif_device *device, uint16_t queue, uint32_t length, struct lvif_offload const *offload);
+ * is longer or too short, or whose offload was not agreed (lvif_features) or does not fit its length, is dropped:
+ * LVIF_EINVAL. So is one whose connection has ended: LVIF_ENOTCONN. */
+int lvif_tx_commit(struct lvif_device *device, uint16_t queue, uint32_t length, struct lvif_offload const *offload);
 /* reserve, copy, commit; LVIF_EINVAL where commit would drop. */
 int lvif_tx_frame(struct lvif_device *device, uint16_t queue, void const *frame, uint32_t length,
                   struct lvif_offload const *offload);

@@ -80,6 +80,20 @@ TEST_F(Handshake, goes_through_the_phases_and_passes_frames) {
     EXPECT_LE(guest.polls, polls + 1) << "an idle device is not polled";
 }
 
+TEST_F(Handshake, a_sender_is_told_of_a_frame_that_is_dropped) {
+    std::uint8_t* frame = nullptr;
+    ASSERT_EQ(guest.open(), 0);
+    EXPECT_EQ(lvif_tx_commit(guest.device, 0, 64, nullptr), LVIF_ENOTCONN);
+    ASSERT_TRUE(guest.connect());
+    EXPECT_EQ(lvif_tx_commit(guest.device, 0, 64, nullptr), LVIF_EINVAL) << "nothing is reserved";
+    ASSERT_EQ(lvif_tx_reserve(guest.device, 0, 64, &frame), 0);
+    EXPECT_EQ(lvif_tx_commit(guest.device, 0, 65, nullptr), LVIF_EINVAL);
+    EXPECT_EQ(statistics(guest).tx_frames, 0U);
+    ASSERT_EQ(lvif_tx_reserve(guest.device, 0, 64, &frame), 0);
+    EXPECT_EQ(lvif_tx_commit(guest.device, 0, 60, nullptr), 0);
+    EXPECT_EQ(statistics(guest).tx_frames, 1U);
+}
+
 TEST_F(Handshake, takes_what_the_offer_bounds) {
     server.offer["max-ring-bytes"] = "300000";
     server.offer["max-queues"] = "3";

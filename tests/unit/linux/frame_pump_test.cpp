@@ -174,6 +174,13 @@ TEST_F(Pump, DropsLyingOffloadsByName) {
     EXPECT_EQ(end_->pump().drops().rx_bad_offload, 1u);
 }
 
+TEST_F(Pump, CountsFramesThatTheRingRefuses) {
+    ring().refuse_frames();
+    send_datagrams(3);
+    EXPECT_TRUE(eventually([&] { return end_->pump().drops().tx_bad_frame == 3; }));
+    EXPECT_EQ(ring().waiting(), 0u);
+}
+
 TEST_F(Pump, LeavesTheLibraryAloneAfterQuiesce) {
     end_->pump().quiesce();
     ring().forbid(true);

@@ -104,9 +104,13 @@ int lvif_device::reserve(std::uint32_t length, std::uint8_t** frame) {
     return 0;
 }
 
-void lvif_device::commit(std::uint32_t length, lvif_offload const* offload) {
+int lvif_device::commit(std::uint32_t length, lvif_offload const* offload) {
+    if (refuses_.load()) {
+        return LVIF_EINVAL;
+    }
     committed_.push_back(
         {{reserved_.begin(), reserved_.begin() + length}, offload != nullptr ? *offload : lvif_offload{}});
+    return 0;
 }
 
 void lvif_device::publish() {
@@ -156,9 +160,9 @@ int lvif_tx_reserve(lvif_device* device, uint16_t, uint32_t length, uint8_t** fr
     device->notice_call();
     return device->reserve(length, frame);
 }
-void lvif_tx_commit(lvif_device* device, uint16_t, uint32_t length, lvif_offload const* offload) {
+int lvif_tx_commit(lvif_device* device, uint16_t, uint32_t length, lvif_offload const* offload) {
     device->notice_call();
-    device->commit(length, offload);
+    return device->commit(length, offload);
 }
 int lvif_tx_frame(lvif_device* device, uint16_t queue, void const* frame, uint32_t length,
                   lvif_offload const* offload) {
@@ -166,7 +170,7 @@ int lvif_tx_frame(lvif_device* device, uint16_t queue, void const* frame, uint32
     int const result = lvif_tx_reserve(device, queue, length, &place);
     if (result == 0) {
         std::memcpy(place, frame, length);
-        device->commit(length, offload);
+        return device->commit(length, offload);
     }
     return result;
 }

@@ -39,7 +39,8 @@ struct lvif_device {
     std::size_t waiting();              // frames that take() has at once
     void set_room(std::size_t frames);  // for the guest's frames
     void break_ring();
-    void die() { alive_.store(false); }  // the server; nothing else changes
+    void refuse_frames() { refuses_.store(true); }  // the guest's, when it commits them
+    void die() { alive_.store(false); }             // the server; nothing else changes
     bool alive() const { return alive_.load(); }
     bool asleep();          // the guest waits for its event
     bool waits_for_room();  // the guest waits for room
@@ -54,7 +55,7 @@ struct lvif_device {
     bool sleep();
     void wake();
     int reserve(std::uint32_t length, std::uint8_t** frame);
-    void commit(std::uint32_t length, lvif_offload const* offload);
+    int commit(std::uint32_t length, lvif_offload const* offload);
     void publish();
     bool wait_for_room();
     void notice_call();
@@ -72,6 +73,7 @@ struct lvif_device {
     std::vector<std::uint8_t> reserved_;
     std::size_t room_ = 1024;
     bool broken_ = false;
+    std::atomic<bool> refuses_ = false;
     bool sleeps_ = false;
     bool waits_ = false;
     std::atomic<int> publishes_ = 0;

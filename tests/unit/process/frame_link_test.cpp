@@ -116,6 +116,12 @@ TEST_P(Switched, FramesThatHaveNoWayAreHeldInTurn) {
     link.leave_vf();
 }
 
+TEST_P(Switched, AFrameThatTheRingRefusesIsNotSent) {
+    ring.refuse_frames();
+    EXPECT_EQ(send(0), LVIF_EINVAL);
+    EXPECT_EQ(ring.waiting(), 0u);
+}
+
 TEST_P(Switched, HeldFramesHaveTheirLimit) {
     link.send_by(SendBy::nothing);
     std::uint32_t number = 0;
