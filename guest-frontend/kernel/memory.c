@@ -101,7 +101,8 @@ int lvif_domain_share(void *context, void *pages, size_t bytes, uint16_t domid, 
 		grant_ref_t const grant = (grant_ref_t)gnttab_claim_grant_reference(&head);
 
 		gnttab_grant_foreign_access_ref(grant, domid,
-		                                xen_page_to_gfn(vmalloc_to_page(page_of(region, region->granted))), 0);
+		                                xen_page_to_gfn(vmalloc_to_page(page_of(region, region->granted))),
+		                                region->granted < region->directories);
 		region->grant[region->granted++] = grant;
 	}
 	gnttab_free_grant_references(head);

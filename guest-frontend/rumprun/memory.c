@@ -79,9 +79,10 @@ void lvif_minios_pages_free(void *context, void *pages, size_t bytes)
 	}
 }
 
-static void grant_page(struct lvif_minios *minios, struct lvif_minios_region *region, uint16_t domain, void *page)
+static void grant_page(struct lvif_minios *minios, struct lvif_minios_region *region, uint16_t domain, void *page,
+                       bool readonly)
 {
-	region->grant[region->granted++] = gnttab_grant_access(domain, virt_to_mfn((unsigned long)page), 0);
+	region->grant[region->granted++] = gnttab_grant_access(domain, virt_to_mfn((unsigned long)page), readonly);
 	minios->grants++;
 }
 
@@ -126,9 +127,9 @@ int lvif_minios_share(void *context, void *pages, size_t bytes, uint16_t domain,
 	if (region == NULL)
 		return LVIF_ENOMEM;
 	for (uint32_t i = 0; i < region->directories; i++)
-		grant_page(minios, region, domain, &region->directory[i]);
+		grant_page(minios, region, domain, &region->directory[i], true);
 	for (uint32_t i = 0; i < data_pages; i++)
-		grant_page(minios, region, domain, region->pages + (size_t)i * LVIF_PAGE_BYTES);
+		grant_page(minios, region, domain, region->pages + (size_t)i * LVIF_PAGE_BYTES, false);
 	write_directories(region);
 	region->next = minios->regions;
 	minios->regions = region;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The environment's functions by themselves.
 #include <gtest/gtest.h>
+#include <librettos/grant_directory.h>
 
 #include <algorithm>
 #include <vector>
@@ -66,6 +67,8 @@ TEST_F(Environment, NamesARegionByItsDirectory) {
                   0);
         ASSERT_TRUE(os.world.regions().contains(region));
         EXPECT_EQ(os.world.regions()[region].pages, memory);
+        EXPECT_EQ(os.readonly_grants(), lvif_directory_pages(static_cast<std::uint32_t>(pages)));
+        EXPECT_TRUE(os.is_readonly(region));
         EXPECT_EQ(os.world.regions()[region].bytes, pages * page);
         EXPECT_EQ(environment.unshare(&minios, region), 0);
         EXPECT_EQ(environment.unshare(&minios, region), LVIF_ENOENT);

@@ -152,7 +152,7 @@ struct MiniOs::Calls {
     }
 
     // ---- grants, events
-    static grant_ref_t grant(std::uint16_t domain, unsigned long frame) {
+    static grant_ref_t grant(std::uint16_t domain, unsigned long frame, bool readonly) {
         os().check_thread("gnttab_grant_access");
         if (os().free_grants_.empty()) {
             std::fprintf(stderr, "gnttab_grant_access waits for ever: the table is full\n");
@@ -160,7 +160,7 @@ struct MiniOs::Calls {
         }
         grant_ref_t const granted = os().free_grants_.front();
         os().free_grants_.pop_front();
-        os().grants_[granted] = {frame << 12, domain};
+        os().grants_[granted] = {frame << 12, domain, readonly};
         return granted;
     }
     static int end_grant(grant_ref_t grant) {
@@ -295,8 +295,8 @@ void minios_unbind_evtchn(evtchn_port_t port) {
 int minios_notify_remote_via_evtchn(evtchn_port_t port) {
     return Calls::notify(port);
 }
-grant_ref_t gnttab_grant_access(domid_t domain, unsigned long frame, int /*readonly*/) {
-    return Calls::grant(domain, frame);
+grant_ref_t gnttab_grant_access(domid_t domain, unsigned long frame, int readonly) {
+    return Calls::grant(domain, frame, readonly != 0);
 }
 int gnttab_end_access(grant_ref_t grant) {
     return Calls::end_grant(grant);

@@ -4,6 +4,7 @@
 // forbid is kept as a violation.
 #pragma once
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -75,6 +76,11 @@ class MiniOs {
     bool refuse_events = false;
     bool refuse_writes = false;
     unsigned grants_in_use() const { return static_cast<unsigned>(grants_.size()); }
+    bool is_readonly(std::uint32_t grant) const { return grants_.at(grant).readonly; }
+    unsigned readonly_grants() const {
+        return static_cast<unsigned>(
+            std::count_if(grants_.begin(), grants_.end(), [](auto const& one) { return one.second.readonly; }));
+    }
     std::size_t pages_in_use() const { return page_block_.size(); }
 
     // what the C functions do
@@ -85,6 +91,7 @@ class MiniOs {
     struct Grant {
         std::uintptr_t page;
         std::uint16_t domain;
+        bool readonly;
     };
     struct Channel {
         evtchn_handler_t handler;
