@@ -52,7 +52,7 @@ struct lvif_channel *lvif_domain_channel(struct lvif_domain *domain, uint32_t po
 /* What the event told of has been looked after: the next may come. useful: there was something. */
 void lvif_channel_done(struct lvif_channel *channel, bool useful);
 /* The same for all channels without a napi. */
-void lvif_domain_events_done(struct lvif_domain *domain);
+void lvif_domain_events_done(struct lvif_domain *domain, bool useful);
 
 /* memory.c, events.c, store_access.c: members of the environment, with the domain as context. */
 void *lvif_domain_pages_allocate(void *context, size_t bytes);

@@ -99,12 +99,12 @@ void lvif_channel_done(struct lvif_channel *channel, bool useful)
 	}
 }
 
-void lvif_domain_events_done(struct lvif_domain *domain)
+void lvif_domain_events_done(struct lvif_domain *domain, bool useful)
 {
 	for (uint32_t i = 0; i < LVIF_DOMAIN_CHANNELS; i++) {
 		struct lvif_channel *const channel = &domain->channel[i];
 
 		if (channel->port != 0 && channel->napi == NULL)
-			lvif_channel_done(channel, true);
+			lvif_channel_done(channel, useful);
 	}
 }

@@ -160,8 +160,11 @@ static uint64_t follow(struct lvif_interface *interface)
 	uint64_t next_us = UINT64_MAX;
 	enum lvif_phase const phase = lvif_poll(interface->device, &next_us);
 	struct lvif_statistics sum;
+	bool useful;
 
 	lvif_statistics(interface->device, &sum);
+	useful = sum.messages != interface->messages; /* life and death of the server are rare enough to be left out */
+	interface->messages = sum.messages;
 	if (interface->connected && (phase != LVIF_PHASE_CONNECTED || interface->connections != sum.connections))
 		retire(interface);
 	if (phase == LVIF_PHASE_CONNECTED && interface->connections != sum.connections) {
@@ -171,7 +174,7 @@ static uint64_t follow(struct lvif_interface *interface)
 	if (interface->connected)
 		follow_link(interface);
 	say_why(interface, phase);
-	lvif_domain_events_done(&interface->domain);
+	lvif_domain_events_done(&interface->domain, useful);
 	return next_us;
 }
 
@@ -220,6 +223,7 @@ static int open_device(struct lvif_interface *interface)
 	lvif_domain_environment(&interface->domain, &interface->environment);
 	interface->environment.quiesce = quiesce;
 	interface->connections = 0;
+	interface->messages = 0;
 	interface->why_told = true;
 	result = lvif_open(interface->device, &interface->environment, &options);
 	if (result != 0)

@@ -43,6 +43,7 @@ struct lvif_interface {
 	bool connected;          /* what the data path was told */
 	bool registered;         /* the net_device; it is at the first connection */
 	uint64_t connections;    /* the one that it was told of */
+	uint64_t messages;       /* of the control ring, up to the last look */
 	char why[64];            /* there is no connection, or "" */
 	unsigned long why_since; /* jiffies */
 	bool why_told;           /* it is in the log */

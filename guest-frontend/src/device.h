@@ -70,6 +70,7 @@ struct lvif_device {
 	uint32_t back_off_us;
 	uint64_t connections;
 	uint64_t control_notifications;
+	uint64_t control_messages;
 	uint64_t control_breaks;
 
 	bool hello_due;

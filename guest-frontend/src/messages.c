@@ -96,6 +96,7 @@ void lvif_messages_handle(struct lvif_device *device)
 		received = lvif_control_receive(control, &message);
 		if (received != 1)
 			break;
+		lvif_count(&device->control_messages, 1);
 		handle(device, &message);
 	}
 	if (device->hello_due)

@@ -74,6 +74,7 @@ void lvif_statistics(struct lvif_device const *device, struct lvif_statistics *s
 	}
 	total.rx_broken += __atomic_load_n(&device->control_breaks, __ATOMIC_RELAXED);
 	total.notifications += __atomic_load_n(&device->control_notifications, __ATOMIC_RELAXED);
+	total.messages = __atomic_load_n(&device->control_messages, __ATOMIC_RELAXED);
 	total.connections = __atomic_load_n(&device->connections, __ATOMIC_RELAXED);
 	*sum = total;
 }

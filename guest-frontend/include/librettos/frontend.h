@@ -147,6 +147,7 @@ struct lvif_statistics {
 	uint64_t rx_broken; /* in rx, tx or control: the server broke the ring's rules (or memory was overwritten) */
 	uint64_t notifications; /* sent */
 	uint64_t connections;   /* since lvif_open */
+	uint64_t messages;      /* received over the control ring */
 };
 
 struct lvif_device; /* size: lvif_device_bytes(); the caller provides the memory, so that nothing here allocates */

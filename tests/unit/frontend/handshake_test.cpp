@@ -73,6 +73,7 @@ TEST_F(Handshake, goes_through_the_phases_and_passes_frames) {
     EXPECT_EQ(sum.tx_bytes, 200U * 64);
     EXPECT_EQ(sum.rx_bytes, 200U * 64);
     EXPECT_EQ(sum.connections, 1U);
+    EXPECT_GT(sum.messages, 0U);
     EXPECT_EQ(sum.notifications, world.notifications);
     EXPECT_EQ(sum.rx_broken, 0U);
     auto const polls = guest.polls;
