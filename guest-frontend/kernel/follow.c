@@ -4,11 +4,13 @@
 
 #include <linux/etherdevice.h>
 #include <linux/rtnetlink.h>
+#include <net/sch_generic.h>
 #include <xen/xenbus.h>
 
 #define FRAME_MARGIN 64u    /* for headers that come on top of what the stack takes for a packet's length */
 #define LOOK_AGAIN (1 * HZ) /* while the server is away */
 #define TELL_AFTER (3 * HZ) /* why there is no connection */
+#define SOON (HZ / 10)      /* until the network core has opened its queues */
 
 #define ADVICE                                                                                                         \
 	"an address of its own is what this driver needs: librettosctl attach NAME --ip ADDRESS. A guest of the "      \
@@ -91,6 +93,7 @@ static int tell_netdev(struct lvif_interface *interface)
 static void establish(struct lvif_interface *interface)
 {
 	uint32_t const features = lvif_features(interface->device);
+	bool const again = interface->registered;
 	int result;
 
 	WRITE_ONCE(interface->tx_flags, (uint16_t)((features & LVIF_F_TX_CSUM ? LVIF_CSUM_PARTIAL : 0) |
@@ -104,6 +107,7 @@ static void establish(struct lvif_interface *interface)
 		return;
 	}
 	interface->connected = true;
+	interface->announcing = again;
 	lvif_transmit_begin(interface);
 	lvif_receive_begin(interface);
 	netdev_info(interface->netdev, "connected: %pI4/%u, %pM, MTU %u\n", interface->offer.ipv4,
@@ -135,14 +139,23 @@ static void follow_link(struct lvif_interface *interface)
 	}
 }
 
-/* Once for each reason, if it lasts: a first offer is often made before the server knows what is asked for. */
-static void say_why(struct lvif_interface *interface, enum lvif_phase phase)
+/* Frames leave some time after the carrier has come. Jiffies until the next look. */
+static unsigned long announce(struct lvif_interface *interface)
 {
-	bool const shared = phase == LVIF_PHASE_OFFERED && lvif_offer(interface->device)->mode == LVIF_MODE_SHARED;
-	char const *const why = phase == LVIF_PHASE_CONNECTED ? ""
-	                        : shared                      ? "the server offers the address that guests share"
-	                                                      : lvif_detach_reason(interface->device);
+	struct net_device *const netdev = interface->netdev;
 
+	if (!interface->announcing || !netif_carrier_ok(netdev))
+		return MAX_JIFFY_OFFSET;
+	if (netif_running(netdev) && qdisc_tx_is_noop(netdev))
+		return SOON;
+	interface->announcing = false;
+	netdev_notify_peers(netdev);
+	return MAX_JIFFY_OFFSET;
+}
+
+/* Once for each reason, if it lasts: a first offer is often made before the server knows what is asked for. */
+static void say(struct lvif_interface *interface, char const *why, char const *advice)
+{
 	if (strcmp(why, interface->why) != 0) {
 		strscpy(interface->why, why, sizeof(interface->why));
 		interface->why_since = jiffies;
@@ -151,8 +164,17 @@ static void say_why(struct lvif_interface *interface, enum lvif_phase phase)
 	if (interface->why_told || time_before(jiffies, interface->why_since + TELL_AFTER))
 		return;
 	interface->why_told = true;
-	dev_warn(&interface->xenbus->dev, "not connected: %s; waiting%s\n", why,
-	         shared || strstarts(why, "no dedicated address") ? ". " ADVICE : "");
+	dev_warn(&interface->xenbus->dev, "not connected: %s; waiting%s\n", why, advice);
+}
+
+static void say_why(struct lvif_interface *interface, enum lvif_phase phase)
+{
+	bool const shared = phase == LVIF_PHASE_OFFERED && lvif_offer(interface->device)->mode == LVIF_MODE_SHARED;
+	char const *const why = phase == LVIF_PHASE_CONNECTED ? ""
+	                        : shared                      ? "the server offers the address that guests share"
+	                                                      : lvif_detach_reason(interface->device);
+
+	say(interface, why, shared || strstarts(why, "no dedicated address") ? ". " ADVICE : "");
 }
 
 static uint64_t follow(struct lvif_interface *interface)
@@ -178,34 +200,7 @@ static uint64_t follow(struct lvif_interface *interface)
 	return next_us;
 }
 
-void lvif_follow_work(struct work_struct *work)
-{
-	struct lvif_interface *const interface = container_of(to_delayed_work(work), struct lvif_interface, control);
-	unsigned long delay = MAX_JIFFY_OFFSET;
-	uint64_t next_us = UINT64_MAX;
-
-	mutex_lock(&interface->control_lock);
-	if (interface->open) {
-		uint64_t now_us;
-
-		next_us = follow(interface);
-		now_us = interface->environment.now_us(interface->environment.context);
-		if (next_us != UINT64_MAX)
-			delay = next_us > now_us
-			                ? usecs_to_jiffies((unsigned)min_t(uint64_t, next_us - now_us, 1000000u))
-			                : 0;
-		if (interface->connected && !lvif_server_alive(interface->device)) {
-			netif_trans_update(interface->netdev); /* nobody is to blame for a queue that is stopped */
-			delay = min_t(unsigned long, delay, LOOK_AGAIN);
-		}
-		if (!interface->why_told)
-			delay = min_t(unsigned long, delay, TELL_AFTER);
-		if (delay != MAX_JIFFY_OFFSET)
-			queue_delayed_work(interface->workqueue, &interface->control, delay);
-	}
-	mutex_unlock(&interface->control_lock);
-}
-
+/* A domain that could not be used is still to be closed, but not by the control work: that waits for xenbus' thread. */
 static int open_device(struct lvif_interface *interface)
 {
 	struct lvif_options const options = {
@@ -222,13 +217,72 @@ static int open_device(struct lvif_interface *interface)
 		return result;
 	lvif_domain_environment(&interface->domain, &interface->environment);
 	interface->environment.quiesce = quiesce;
+	result = lvif_open(interface->device, &interface->environment, &options);
 	interface->connections = 0;
 	interface->messages = 0;
 	interface->why_told = true;
-	result = lvif_open(interface->device, &interface->environment, &options);
-	if (result != 0)
-		lvif_domain_close(&interface->domain);
 	return result;
+}
+
+static unsigned long delay_until(struct lvif_interface const *interface, uint64_t when_us)
+{
+	uint64_t const now_us = interface->environment.now_us(interface->environment.context);
+
+	if (when_us == UINT64_MAX)
+		return MAX_JIFFY_OFFSET;
+	return when_us > now_us ? usecs_to_jiffies((unsigned)min_t(uint64_t, when_us - now_us, 1000000u)) : 0;
+}
+
+/* A domain that was restored may not write to the store for the device before the server has made it there. */
+static void try_to_resume(struct lvif_interface *interface)
+{
+	struct xenbus_device const *const xenbus = interface->xenbus;
+	int result;
+
+	if (!xenbus_exists(XBT_NIL, xenbus->nodename, LVIF_KEY_BACKEND)) {
+		say(interface, "no server has attached this domain since it was saved", "");
+		return;
+	}
+	result = open_device(interface);
+	interface->open = result == 0;
+	interface->resuming = false;
+	if (result != 0)
+		dev_err(&xenbus->dev, "opening the device again: error %d; unbind and bind it to try once more\n",
+		        result);
+}
+
+/* Jiffies until the next look. */
+static unsigned long look(struct lvif_interface *interface)
+{
+	unsigned long delay = MAX_JIFFY_OFFSET;
+
+	if (interface->resuming)
+		try_to_resume(interface);
+	if (interface->open) {
+		delay = delay_until(interface, follow(interface));
+		delay = min(delay, announce(interface));
+		if (interface->connected && !lvif_server_alive(interface->device)) {
+			netif_trans_update(interface->netdev); /* nobody is to blame for a queue that is stopped */
+			delay = min_t(unsigned long, delay, LOOK_AGAIN);
+		}
+		if (!interface->why_told)
+			delay = min_t(unsigned long, delay, TELL_AFTER);
+	} else if (interface->resuming) {
+		delay = LOOK_AGAIN;
+	}
+	return delay;
+}
+
+void lvif_follow_work(struct work_struct *work)
+{
+	struct lvif_interface *const interface = container_of(to_delayed_work(work), struct lvif_interface, control);
+	unsigned long delay;
+
+	mutex_lock(&interface->control_lock);
+	delay = look(interface);
+	if (delay != MAX_JIFFY_OFFSET)
+		queue_delayed_work(interface->workqueue, &interface->control, delay);
+	mutex_unlock(&interface->control_lock);
 }
 
 int lvif_follow_start(struct lvif_interface *interface)
@@ -238,6 +292,8 @@ int lvif_follow_start(struct lvif_interface *interface)
 	mutex_lock(&interface->control_lock);
 	if (!interface->open)
 		result = open_device(interface);
+	if (result != 0)
+		lvif_domain_close(&interface->domain);
 	interface->open = result == 0;
 	mutex_unlock(&interface->control_lock);
 	if (result == 0)
@@ -247,16 +303,25 @@ int lvif_follow_start(struct lvif_interface *interface)
 	return result;
 }
 
+void lvif_follow_resume(struct lvif_interface *interface)
+{
+	mutex_lock(&interface->control_lock);
+	interface->resuming = !interface->open;
+	mutex_unlock(&interface->control_lock);
+	lvif_follow_wake(interface);
+}
+
 void lvif_follow_stop(struct lvif_interface *interface)
 {
 	mutex_lock(&interface->control_lock);
+	interface->resuming = false;
 	if (interface->open) {
 		interface->open = false;
 		if (interface->connected)
 			retire(interface);
 		lvif_close(interface->device);
-		lvif_domain_close(&interface->domain);
 	}
+	lvif_domain_close(&interface->domain);
 	mutex_unlock(&interface->control_lock);
 	cancel_delayed_work_sync(&interface->control);
 }

@@ -14,6 +14,8 @@
  * No packet is lost for want of space: the queue is stopped before the ring is full. There is no limit of bytes in the ring beside its
  * size (BQL): the ring tells of space when the sender asks for it, not of each frame that was taken.
  *
+ * The neighbours hear of our addresses with each connection but the first: the domain may have come from another host.
+ *
  * A server that crashes is not seen here: the rings stay, what is in them waits, the carrier stays up, a full queue stays stopped, and
  * the next server goes on. A detached device has no carrier.
  */
@@ -40,8 +42,10 @@ struct lvif_interface {
 	struct delayed_work control;
 	struct mutex control_lock;
 	bool open;               /* between lvif_open() and lvif_close() */
+	bool resuming;           /* to be opened as soon as that can be done */
 	bool connected;          /* what the data path was told */
 	bool registered;         /* the net_device; it is at the first connection */
+	bool announcing;         /* the neighbours are to hear of our addresses once there is a carrier */
 	uint64_t connections;    /* the one that it was told of */
 	uint64_t messages;       /* of the control ring, up to the last look */
 	char why[64];            /* there is no connection, or "" */
@@ -72,6 +76,8 @@ void lvif_interface_free(struct lvif_interface *interface);
 
 /* follow.c: opens the device and begins to follow it, unless it is; a negative errno. */
 int lvif_follow_start(struct lvif_interface *interface);
+/* After lvif_follow_stop(), in a domain that may be another one now: as soon as the server has made the device there. */
+void lvif_follow_resume(struct lvif_interface *interface);
 /* Leaves in order. The net_device stays, without carrier. */
 void lvif_follow_stop(struct lvif_interface *interface);
 /* Of `control`. */

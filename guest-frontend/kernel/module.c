@@ -56,12 +56,8 @@ static int suspend(struct xenbus_device *xenbus)
 
 static void complete_resume(struct device *device)
 {
-	struct xenbus_device *const xenbus = to_xenbus_device(device);
-	int const result = lvif_follow_start(dev_get_drvdata(device));
-
-	xenbus->state = STATE_OF_ITS_OWN;
-	if (result != 0)
-		dev_err(device, "opening the device again: error %d; unbind and bind it to try once more\n", result);
+	to_xenbus_device(device)->state = STATE_OF_ITS_OWN;
+	lvif_follow_resume(dev_get_drvdata(device));
 }
 
 static struct dev_pm_ops const power = {.complete = complete_resume};

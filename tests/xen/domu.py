@@ -11,6 +11,7 @@ import shlex
 from machine import PATIENCE, Failure, Step, wait_for, waiting_loop
 
 START_S = 240
+SAVE_S = 120
 
 
 def pvh_obstacle(machine):
@@ -27,7 +28,7 @@ class DomU:
 
     def __init__(self, machine, name, *, kind="pv", memory_mib=256, settings=(), arguments="", hook="", initramfs="/tmp/domu.cpio"):
         self.machine, self.name, self.kind, self.domid = machine, name, kind, None
-        self._hook, self._commands = hook, itertools.count(1)
+        self._hook, self._commands, self._saved = hook, itertools.count(1), f"/tmp/{name}.saved"
         self._configuration = "\n".join([
             f'name = "{name}"', f'type = "{kind}"', 'kernel = "/boot/vmlinux"', f'ramdisk = "{initramfs}"',
             f'extra = "console=hvc0 loglevel=5 mitigations=off rodata=off panic=1 {arguments}"', f"memory = {memory_mib}", "vcpus = 1",
@@ -62,6 +63,20 @@ class DomU:
     def start(self):
         self.create()
         return self.wait()
+
+    def checkpoint(self):
+        """Its state goes to a file; it goes on as the same domain."""
+        self.machine.run(f"xl save -c {self.domid} {self._saved} >&2 && rm {self._saved}", timeout_s=SAVE_S)
+
+    def save(self):
+        """Its state goes to a file, and the domain ends."""
+        self.machine.run(f"xl save {self.domid} {self._saved} >&2", timeout_s=SAVE_S)
+        self.domid = None
+
+    def restore(self):
+        """From what save() left, as another domain; does not wait for its user space."""
+        self.domid = int(self.machine.run(f"xl restore {self._saved} >&2 && rm {self._saved} && xl domid {self.name}", timeout_s=SAVE_S).split()[-1])
+        return self
 
     def destroy(self):
         """Without notice to it; nothing if it is gone."""

@@ -12,6 +12,16 @@ from loads import EchoLoad
 from netserver import DEDICATED4, SHARED4, WIRE4, NetServer
 
 RELOADS = 10
+# Prints the MAC that says, unasked, that it has the address.
+ANNOUNCED = """
+import socket, sys
+wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x806))
+wire.bind(("wire0", 0))
+address, frame = socket.inet_aton(sys.argv[1]), b""
+while not frame[28:32] == frame[38:42] == address:
+    frame = wire.recv(1514)
+print(frame[22:28].hex(":"))
+"""
 OFFLOADS = ("tx-checksumming", "scatter-gather", "tcp-segmentation-offload", "generic-receive-offload", "rx-checksumming")
 
 
@@ -98,6 +108,44 @@ class KernelFrontend(Downloads, EchoLoad, Accounts, case.XenTest):
         """Frames that come meanwhile fill the ring, and nothing waits for them."""
         self.start_load()
         self.guest.run(f"ip link set {self.guest.interface} down; sleep 1; ip link set {self.guest.interface} up; ip route replace default via {WIRE4}")
+        self.progress()
+        self.end_load()
+
+    # --- saved
+
+    def test_checkpointed(self):
+        """Grants and channels of the device are given back before, and made anew in the same domain."""
+        domid, before = self.guest.domid, self.held(self.guest.domid)
+        self.start_load()
+        self.guest.checkpoint()
+        self.progress()
+        self.end_load()
+        self.assertEqual((self.guest.domid, self.held(domid)), (domid, before))
+
+    def test_saved_and_restored(self):
+        """The connection goes on in another domain, of the same addresses."""
+        before, domid = self.server.guest("lr-own"), self.guest.domid
+        self.machine.put("announced.py", ANNOUNCED)
+        self.start_load()
+        self.guest.save()
+        self.check_gone("lr-own", domid)
+        announced = self.machine.start_step(f"ip netns exec wire python3 -B /lab/announced.py {DEDICATED4}")
+        self.guest.restore().wait()
+        self.assertNotEqual(self.guest.domid, domid)
+        self.progress()
+        self.end_load()
+        self.assertEqual((announced.wait(30), announced.output.strip()), (0, before["mac"]))
+        after = self.server.guest("lr-own")
+        self.assertEqual([after[key] for key in ("mac", "ipv4", "ipv6")], [before[key] for key in ("mac", "ipv4", "ipv6")])
+
+    def test_restored_without_a_server(self):
+        """The device is there when one is started."""
+        self.start_load()
+        self.guest.save()
+        self.server.kill()
+        self.guest.restore().wait()
+        self.assertEqual(self.guest.link()["operstate"], "DOWN")
+        self.server.start()
         self.progress()
         self.end_load()
 

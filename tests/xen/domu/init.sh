@@ -43,10 +43,13 @@ answer() {
     xenstore-write "data/answer/$number/status" "$status"
 }
 
-xenstore-write data/ready 1
-last=0
 xenstore-watch data/next | while read -r _; do
-    newest=$(xenstore-read data/next 2>/dev/null) || continue
+    # No command yet: the domain has just come up, or is another one now (xl restore).
+    if ! newest=$(xenstore-read data/next 2>/dev/null); then
+        last=0
+        xenstore-write data/ready 1
+        continue
+    fi
     while [ $last -lt "$newest" ]; do
         last=$((last + 1))
         answer $last &
