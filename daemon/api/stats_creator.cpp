@@ -72,17 +72,8 @@ void initialise_stats(void* memory, std::uint32_t threads, std::uint32_t slots) 
     }
 }
 
-void make_stats_directory(std::string const& path) {
-    std::string const directory = path.substr(0, path.find_last_of('/'));
-    if (!directory.empty() && mkdir(directory.c_str(), 0755) != 0 && errno != EEXIST) {
-        fail(errno, "cannot make the directory " + directory + " for the statistics file; make it with: mkdir -p " +
-                        directory);
-    }
-}
-
 StatsFile::StatsFile(std::string path, std::uint32_t threads, std::uint32_t slots)
     : path_(std::move(path)), bytes_(stats_file_bytes(threads, slots)) {
-    make_stats_directory(path_);
     std::string const unfinished = path_ + ".new." + std::to_string(getpid());
     try {
         create(unfinished, threads, slots);

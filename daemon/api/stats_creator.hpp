@@ -15,14 +15,11 @@ std::uint64_t stats_file_bytes(std::uint32_t threads, std::uint32_t slots);
 // Fills stats_file_bytes() zeroed bytes: header, counter names, free slots.
 void initialise_stats(void* memory, std::uint32_t threads, std::uint32_t slots);
 
-// The last directory of its path, if that is missing. Throws std::system_error.
-void make_stats_directory(std::string const& path);
-
 // The file, mapped read-write and shared with children. Readable by everybody; appears under its name only when
 // complete. The name is removed at the end of its life, if it is still this file's.
 class StatsFile {
   public:
-    // Makes the last directory of the path if it is missing. Throws std::system_error.
+    // Throws std::system_error.
     StatsFile(std::string path, std::uint32_t threads, std::uint32_t slots);
     ~StatsFile();
     StatsFile(StatsFile const&) = delete;

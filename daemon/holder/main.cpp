@@ -50,7 +50,7 @@ std::unique_ptr<Steering> make_steering(Config const& config, Port const& port) 
 int hold(Options const& options, Config const& config) {
     set_up_logging(options.log_level.empty() ? config.log.level : options.log_level, "");
     Holder::block_signals();
-    SoleHolder const sole(config.paths.stats);
+    SoleHolder const sole(config.paths);
     Eal const eal(config.port, config.data.threads, open_machine_addresses);
     Port port(config.port, config.data.threads, eal);
     return Holder({options.config_path, options.log_level}, config, port, make_steering(config, port)).run();

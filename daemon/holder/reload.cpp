@@ -37,6 +37,7 @@ std::optional<Config> reloaded_config(std::string const& path, Config const& run
     keep(fresh.data.cores, running.data.cores, "data.cores");
     keep(fresh.limits.guests, running.limits.guests, "limits.guests");
     keep(fresh.paths.stats, running.paths.stats, "paths.stats");
+    keep(fresh.paths.api_socket, running.paths.api_socket, "paths.api_socket");
     keep(fresh.direct.steering, running.direct.steering, "direct.steering");
     keep(fresh.direct.bridge, running.direct.bridge, "direct.bridge");
     keep(fresh.direct.server_port, running.direct.server_port, "direct.server_port");

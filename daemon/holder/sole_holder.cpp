@@ -2,12 +2,11 @@
 #include "daemon/holder/sole_holder.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <system_error>
-
-#include "daemon/api/stats_creator.hpp"
 
 namespace librettos {
 
@@ -15,6 +14,13 @@ namespace {
 
 [[noreturn]] void fail(int error, std::string const& what) {
     throw std::system_error(error, std::generic_category(), what);
+}
+
+void make_directory_of(std::string const& path) {
+    std::string const directory = path.substr(0, path.find_last_of('/'));
+    if (!directory.empty() && mkdir(directory.c_str(), 0755) != 0 && errno != EEXIST) {
+        fail(errno, "cannot make the directory of " + path + "; make it with: mkdir -p " + directory);
+    }
 }
 
 flock whole_file() {
@@ -35,12 +41,12 @@ std::string holder_of(int fd) {
 }  // namespace
 
 // A record lock is the process' own: an engine that outlives its holder for a moment does not have it.
-SoleHolder::SoleHolder(std::string const& stats_path) {
-    make_stats_directory(stats_path);
-    std::string const path = stats_path + ".lock";
+SoleHolder::Lock::Lock(std::string const& beside) {
+    make_directory_of(beside);
+    std::string const path = beside + ".lock";
     fd_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd_ < 0) {
-        fail(errno, "cannot open " + path + "; check paths.stats and its directory, and run the server as root");
+        fail(errno, "cannot open " + path + "; check [paths] in the configuration, and run the server as root");
     }
     flock lock = whole_file();
     if (fcntl(fd_, F_SETLK, &lock) != 0) {
@@ -55,8 +61,11 @@ SoleHolder::SoleHolder(std::string const& stats_path) {
     }
 }
 
-SoleHolder::~SoleHolder() {
+SoleHolder::Lock::~Lock() {
     close(fd_);
+}
+
+SoleHolder::SoleHolder(Config::Paths const& paths) : stats_(paths.stats), api_socket_(paths.api_socket) {
 }
 
 }  // namespace librettos

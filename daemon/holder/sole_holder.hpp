@@ -5,19 +5,31 @@
 
 #include <string>
 
+#include "daemon/config/config.hpp"
+
 namespace librettos {
 
 class SoleHolder {
   public:
-    // By a lock on "<stats_path>.lock", which stays there when the process ends. Throws std::system_error: EBUSY with
-    // the process that has it.
-    explicit SoleHolder(std::string const& stats_path);
-    ~SoleHolder();
-    SoleHolder(SoleHolder const&) = delete;
-    SoleHolder& operator=(SoleHolder const&) = delete;
+    // By locks on "<path>.lock" beside the statistics file and the control socket, which stay there when the process
+    // ends; the last directories of both paths are made if they are missing. Throws std::system_error: EBUSY with the
+    // process that has one of them.
+    explicit SoleHolder(Config::Paths const& paths);
 
   private:
-    int fd_;
+    class Lock {
+      public:
+        explicit Lock(std::string const& beside);
+        ~Lock();
+        Lock(Lock const&) = delete;
+        Lock& operator=(Lock const&) = delete;
+
+      private:
+        int fd_;
+    };
+
+    Lock stats_;
+    Lock api_socket_;
 };
 
 }  // namespace librettos

@@ -85,7 +85,7 @@ class RunningHolder {
         std::ofstream(path("toml")) << "[port]\ndevice = \"" << setting_.device
                                     << "\"\nmemory_mib = 64\nbuffers = 4096\ndescriptors = 256\n[network]\nipv4 = "
                                        "\"192.0.2.10/24\"\n[paths]\nstats = \""
-                                    << path("run/stats") << "\"\n"
+                                    << path("run/stats") << "\"\napi_socket = \"" << path("run/api") << "\"\n"
                                     << more;
     }
 
