@@ -42,10 +42,14 @@ void absolute_path(SourceMap const& source, std::string const& key, std::string 
 
 void check_paths(Config const& config, SourceMap const& source) {
     constexpr std::size_t longest_socket = 107;  // sun_path
+    constexpr std::size_t process_id = 8;        // ".4194304", while it is made
     constexpr std::size_t longest_file = 1024;
     absolute_path(source, "hypervisor_socket", config.hypervisor_socket, longest_socket);
-    absolute_path(source, "paths.api_socket", config.paths.api_socket, longest_socket);
+    absolute_path(source, "paths.api_socket", config.paths.api_socket, longest_socket - process_id);
     absolute_path(source, "paths.stats", config.paths.stats, longest_file);
+    if (config.paths.stats == config.paths.api_socket) {
+        source.fail("paths.stats", "is paths.api_socket, too; write another path");
+    }
 }
 
 // The shared address of one family, its prefix and its gateway.

@@ -167,8 +167,17 @@ INSTANTIATE_TEST_SUITE_P(Values, Ranges,
                                            OutOfRange{"[limits]\nframes_per_s = -5", "out of range"},
                                            OutOfRange{"[log]\nlevel = \"loud\"", "\"trace\", \"debug\""},
                                            OutOfRange{"[paths]\nstats = \"stats\"", "begins with /"},
+                                           OutOfRange{"[paths]\nstats = \"/run/librettos/control.sock\"", "another"},
                                            OutOfRange{"[dedicated]\nmac_prefix = \"01:00:00\"", "unicast"},
                                            OutOfRange{"[attach]\nnames = [\"\"]", "shell pattern"}));
+
+TEST(Parse, TheControlSocketHasRoomForItsUnfinishedName) {
+    auto const socket = [](std::size_t bytes) {
+        return with_minimum("[paths]\napi_socket = \"/" + std::string(bytes - 1, 'x') + "\"");
+    };
+    EXPECT_NO_THROW(parse_config(socket(99), "f"));
+    EXPECT_THAT(refusal(socket(100)), HasSubstr("longer than 99 bytes"));
+}
 
 TEST(Parse, PortRules) {
     auto const port = [](std::string const& lines) {
