@@ -85,7 +85,8 @@ void describe_run(CLI::App& run, GuestOptions& options) {
                    "Give up when no server has taken the guest after so many seconds (0: wait for ever)")
         ->capture_default_str();
     run.add_option("--log-level", options.log_level, "What to print on standard error")
-        ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}))
+        ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error", "off"}))
+        ->transform([](std::string level) { return level == "warn" ? "warning" : level; })
         ->capture_default_str();
     run.add_option("COMMAND", options.command, "Program to run in the guest, with its arguments")->required();
     run.positionals_at_end();

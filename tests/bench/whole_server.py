@@ -104,7 +104,7 @@ class Daemons:
 
     def __enter__(self):
         self.hypervisord = self._spawn([self._find("librettos-hypervisord"), "--socket", self.folder / "hypervisor.sock",
-                                        "--quarantine", "0", "--log-level", "warn"])
+                                        "--quarantine", "0", "--log-level", "warning"])
         self._wait_for(lambda: (self.folder / "hypervisor.sock").exists(), "librettos-hypervisord makes no socket")
         try:
             self.start_server()

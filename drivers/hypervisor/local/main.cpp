@@ -40,7 +40,8 @@ void declare_options(CLI::App& app, Options& options) {
         ->check(CLI::Range(1, 16384))
         ->capture_default_str();
     app.add_option("--log-level", options.log_level, "What is logged to standard error")
-        ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "critical", "off"}))
+        ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error", "critical", "off"}))
+        ->transform([](std::string level) { return level == "warn" ? "warning" : level; })
         ->capture_default_str();
 }
 

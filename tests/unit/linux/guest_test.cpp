@@ -27,7 +27,7 @@ class TwoGuests : public testing::Test {
             GTEST_SKIP() << "needs root: a mount namespace of its own";
         }
         socket_ = folder_ + "/hypervisor.sock";
-        hypervisor_.emplace(std::vector<std::string>{HYPERVISORD, "--socket", socket_, "--log-level", "warn"});
+        hypervisor_.emplace(std::vector<std::string>{HYPERVISORD, "--socket", socket_, "--log-level", "warning"});
         ASSERT_TRUE(eventually([&] {  // its socket is there before it listens
             lvif_hv* attempt = nullptr;
             bool const answered = lvif_hv_connect(socket_.c_str(), LVIF_HV_CONTROL, nullptr, &attempt) == 0;
@@ -46,7 +46,7 @@ class TwoGuests : public testing::Test {
     SpawnedProgram& run(unsigned guest, std::vector<std::string> const& steps) {
         std::vector<std::string> command{
             LIBRETTOS_GUEST, "run",    "--hypervisor-socket",           socket_, "--wait",      "20", "--log-level",
-            "warn",          "--name", guest == 0 ? "first" : "second", "--",    STATIC_PROGRAM};
+            "warning",       "--name", guest == 0 ? "first" : "second", "--",    STATIC_PROGRAM};
         command.insert(command.end(), steps.begin(), steps.end());
         guests_[guest].reset();
         guests_[guest].emplace(command);

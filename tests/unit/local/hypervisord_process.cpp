@@ -43,7 +43,7 @@ HypervisordProcess::HypervisordProcess(std::vector<std::string> options, std::st
     if (directory_.empty())
         directory_ = name;
     socket_ = directory_ + "/hv.sock";
-    options.insert(options.end(), {"--socket", socket_, "--log-level", "warn"});
+    options.insert(options.end(), {"--socket", socket_, "--log-level", "warning"});
     pid_ = spawn(options);
     bool const up = eventually([&] {
         lvif_hv* hv = nullptr;

@@ -30,6 +30,9 @@ TEST(Process, OptionsAreChecked) {
     EXPECT_NE(exit_status(run_hypervisord({"--quarantine", "-1"})), 0);
     EXPECT_NE(exit_status(run_hypervisord({"--max-domains", "0"})), 0);
     EXPECT_NE(exit_status(run_hypervisord({"--log-level", "loud"})), 0);
+    for (char const* const level : {"warning", "warn"}) {
+        EXPECT_EQ(exit_status(run_hypervisord({"--log-level", level, "--socket", "/proc/none/hv.sock"})), 1) << level;
+    }
     EXPECT_EQ(exit_status(run_hypervisord({"--socket", "/" + std::string(200, 'x')})), 1);
     EXPECT_EQ(exit_status(run_hypervisord({"--socket", "/proc/none/hv.sock"})), 1);
 }
