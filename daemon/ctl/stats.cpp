@@ -156,7 +156,7 @@ class StatsPrinter {
     void print_thread(std::size_t index, StatsReading const& reading, StatsReading const* before) const {
         auto const& thread = reading.threads[index];
         std::string text = "thread " + std::to_string(index) + (thread.sleeping ? ": asleep, " : ": awake, ") +
-                           grouped(thread.turns) + " turns, " + grouped(thread.sleeps) + " sleeps, busy ";
+                           counted(thread.turns, "turn") + ", " + counted(thread.sleeps, "sleep") + ", busy ";
         if (before != nullptr && index < before->threads.size()) {
             auto const busy =
                 per_second(before->threads[index].busy_ns, thread.busy_ns, reading.taken_ns - before->taken_ns);

@@ -93,6 +93,9 @@ void print_particulars(Session const& session, Json const& status) {
     auto const readopted = field(status, "readopted");
     auto const resources = field(status, "resources");
     auto const number = [](Json const& object, char const* key) { return grouped(number_field(object, key)); };
+    auto const count = [](Json const& object, char const* key, char const* one) {
+        return counted(number_field(object, key), one);
+    };
     auto const line = [&](char const* label, std::string const& text) { print_particular(session, label, text); };
     line("port        ", port_line(field(status, "port")));
     line("offloads    ", joined_field(field(status, "port"), "offloads"));
@@ -103,9 +106,8 @@ void print_particulars(Session const& session, Json const& status) {
                              number(ports, "quarantined") + " quarantined");
     if (auto const direct = field(status, "direct"); number_field(direct, "vfs") > 0)
         line("VFs         ", number(direct, "vfs") + " (" + text_field(direct, "steering") + "), " +
-                                 number(direct, "in_use") + " in use, " +
-                                 counted(number_field(direct, "guests"), "guest") + " direct, " +
-                                 number(field(direct, "auto"), "guests") + " moved by load");
+                                 number(direct, "in_use") + " in use, " + count(direct, "guests", "guest") +
+                                 " direct, " + number(field(direct, "auto"), "guests") + " moved by load");
     if (auto const last = field(field(field(status, "direct"), "auto"), "last"); !last.is_null())
         line("last move   ", text_field(last, "guest") +
                                  (text_field(last, "to") == "direct" ? " to a VF, " : " to the server, ") +
@@ -118,12 +120,11 @@ void print_particulars(Session const& session, Json const& status) {
     line("server      ", "version " + text_field(status, "version") + ", holder pid " +
                              std::to_string(number_field(status, "holder_pid")) + ", engine pid " +
                              std::to_string(number_field(status, "pid")) + ", " +
-                             counted(number_field(status, "data_threads"), "data thread"));
+                             count(status, "data_threads", "data thread"));
     if (number_field(readopted, "guests") > 0)
-        line("readopted   ",
-             counted(number_field(readopted, "guests"), "guest") + " in " + field(readopted, "ms").dump() + " ms");
-    line("resources   ", number(resources, "fds") + " descriptors, " + number(resources, "mappings") + " mappings, " +
-                             number(resources, "watches") + " watches");
+        line("readopted   ", count(readopted, "guests", "guest") + " in " + field(readopted, "ms").dump() + " ms");
+    line("resources   ", count(resources, "fds", "descriptor") + ", " + count(resources, "mappings", "mapping") + ", " +
+                             count(resources, "watches", "watch"));
 }
 
 // What can still be said without the server: added to the reason why it cannot be reached.

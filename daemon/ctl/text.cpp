@@ -163,7 +163,7 @@ std::string byte_size(std::uint64_t bytes) {
 }
 
 std::string counted(std::uint64_t count, std::string_view one) {
-    return grouped(count) + " " + std::string{one} + (count == 1 ? "" : "s");
+    return grouped(count) + " " + std::string{one} + (count == 1 ? "" : one.ends_with("ch") ? "es" : "s");
 }
 
 std::string printable(std::string_view text) {

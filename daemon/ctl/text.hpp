@@ -54,7 +54,7 @@ std::string duration(std::uint64_t seconds);                     // 2 h 3 min
 std::string bit_rate(double bits_per_s);                         // 1.50 Gbit/s
 std::string frame_rate(double per_s);                            // 14.9 M/s
 std::string byte_size(std::uint64_t bytes);                      // 256 KiB
-std::string counted(std::uint64_t count, std::string_view one);  // 1 guest, 3 guests
+std::string counted(std::uint64_t count, std::string_view one);  // 1 guest, 3 guests, 3 watches
 // Control characters and bytes that are no UTF-8 become '?': what a guest chose cannot drive the terminal.
 std::string printable(std::string_view text);
 

@@ -23,6 +23,8 @@ TEST(Text, Numbers) {
     EXPECT_EQ(grouped(UINT64_MAX), "18,446,744,073,709,551,615");
     EXPECT_EQ(counted(1, "guest"), "1 guest");
     EXPECT_EQ(counted(0, "guest"), "0 guests");
+    EXPECT_EQ(counted(1, "watch"), "1 watch");
+    EXPECT_EQ(counted(2, "watch"), "2 watches");
     EXPECT_EQ(bit_rate(1.5e9), "1.50 Gbit/s");
     EXPECT_EQ(bit_rate(10e9), "10.0 Gbit/s");
     EXPECT_EQ(bit_rate(999), "999 bit/s");
