@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// `librettosctl doctor`: the configuration, the NIC's needs, the hypervisor's.
+// `librettosctl doctor`: the configuration, the kernel, the NIC's needs, the hypervisor's.
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -16,6 +16,7 @@
 #include "drivers/hypervisor/xen/make_xen_hypervisor.hpp"
 #include "drivers/hypervisor/xen/open_machine_addresses.hpp"
 #include "drivers/hypervisor/xen/xen_checks.hpp"
+#include "drivers/kernel_check.hpp"
 #include "drivers/nic/preflight.hpp"
 
 namespace librettos::ctl {
@@ -51,7 +52,7 @@ StartCheck check_hypervisord(std::string const& path) {
 
 std::vector<StartCheck> check_all(std::string const& config_path) try {
     auto const config = load_config(config_path);
-    std::vector<StartCheck> checks{{"configuration", Verdict::good, config_path, ""}};
+    std::vector<StartCheck> checks{{"configuration", Verdict::good, config_path, ""}, check_kernel()};
     auto const add = [&](std::vector<StartCheck> more) {
         std::move(more.begin(), more.end(), std::back_inserter(checks));
     };

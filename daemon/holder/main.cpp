@@ -5,6 +5,7 @@
 #include <iostream>
 #include <iterator>
 #include <memory>
+#include <stdexcept>
 
 #include <spdlog/spdlog.h>
 
@@ -13,6 +14,7 @@
 #include "daemon/holder/options.hpp"
 #include "daemon/holder/sole_holder.hpp"
 #include "drivers/hypervisor/xen/open_machine_addresses.hpp"
+#include "drivers/kernel_check.hpp"
 #include "drivers/nic/eal.hpp"
 #include "drivers/nic/ixgbe_steering.hpp"
 #include "drivers/nic/port.hpp"
@@ -50,6 +52,9 @@ std::unique_ptr<Steering> make_steering(Config const& config, Port const& port) 
 int hold(Options const& options, Config const& config) {
     set_up_logging(options.log_level.empty() ? config.log.level : options.log_level, "");
     Holder::block_signals();
+    if (auto const kernel = check_kernel(); kernel.verdict == StartCheck::Verdict::bad) {
+        throw std::runtime_error(kernel.found + "; " + kernel.mend);
+    }
     SoleHolder const sole(config.paths);
     Eal const eal(config.port, config.data.threads, open_machine_addresses);
     Port port(config.port, config.data.threads, eal);

@@ -5,6 +5,7 @@
 
 #include <fstream>
 
+#include "drivers/kernel_check.hpp"
 #include "tests/unit/ctl/samples.hpp"
 
 namespace librettos::test {
@@ -44,20 +45,21 @@ TEST_F(DoctorTest, AllIsWell) {
     listen_there();
     auto const result = doctor();
     EXPECT_EQ(result.status, 0) << result.err;
-    EXPECT_EQ(result.out, "good     configuration: " + folder_.file("config") +
-                              "\ngood     librettos-hypervisord: listens at " + folder_.file("hypervisor") + "\n");
+    EXPECT_EQ(result.out, "good     configuration: " + folder_.file("config") + "\ngood     kernel: Linux " +
+                              kernel_release() + "\ngood     librettos-hypervisord: listens at " +
+                              folder_.file("hypervisor") + "\n");
 }
 
 TEST_F(DoctorTest, WhatIsMissingComesWithItsCommand) {
     configure(socket_line(), "nosuch0");
     auto const text = lines(doctor().out);
     EXPECT_EQ(doctor().status, 4);
-    ASSERT_EQ(text.size(), 5U);
-    EXPECT_EQ(text[1],
+    ASSERT_EQ(text.size(), 6U);
+    EXPECT_EQ(text[2],
               "bad      interface: there is no interface nosuch0 for port.device "
               "\"nosuch0\" in this network namespace");
-    EXPECT_EQ(text[2], "         see those there are with: ip link");
-    EXPECT_EQ(text[4], "         systemctl start librettos-hypervisord");
+    EXPECT_EQ(text[3], "         see those there are with: ip link");
+    EXPECT_EQ(text[5], "         systemctl start librettos-hypervisord");
 }
 
 TEST_F(DoctorTest, Json) {
@@ -65,12 +67,12 @@ TEST_F(DoctorTest, Json) {
     auto const result = doctor(true);
     EXPECT_EQ(result.status, 4);
     auto const checks = Json::parse(result.out).at("result").at("checks");
-    ASSERT_EQ(checks.size(), 2U);
+    ASSERT_EQ(checks.size(), 3U);
     EXPECT_EQ(
         checks[0],
         (Json{{"name", "configuration"}, {"verdict", "good"}, {"found", folder_.file("config")}, {"mend", nullptr}}));
-    EXPECT_EQ(checks[1].at("verdict"), "bad");
-    EXPECT_EQ(checks[1].at("mend"), "systemctl start librettos-hypervisord");
+    EXPECT_EQ(checks[2].at("verdict"), "bad");
+    EXPECT_EQ(checks[2].at("mend"), "systemctl start librettos-hypervisord");
 }
 
 TEST_F(DoctorTest, BrokenConfigurationIsTheFirstFinding) {
@@ -79,6 +81,17 @@ TEST_F(DoctorTest, BrokenConfigurationIsTheFirstFinding) {
     EXPECT_EQ(result.status, 4);
     EXPECT_TRUE(result.out.starts_with("bad      configuration: " + folder_.file("config") + ":1:")) << result.out;
     EXPECT_EQ(lines(result.out).size(), 2U);
+}
+
+TEST(Kernel, OldOnesAreRefused) {
+    for (char const* const release : {"5.10.0-28-amd64", "4.19.0", "5.9", ""}) {
+        auto const check = check_kernel(release);
+        EXPECT_EQ(check.verdict, StartCheck::Verdict::bad) << release;
+        EXPECT_TRUE(check.found.starts_with("Linux " + std::string(release) + " is too old: ")) << check.found;
+        EXPECT_EQ(check.mend, "boot Linux 5.11 or newer");
+    }
+    for (char const* const release : {"5.11.0", "5.15.0-91-generic", "6.1.0-28-amd64", "10.0"})
+        EXPECT_EQ(check_kernel(release).verdict, StartCheck::Verdict::good) << release;
 }
 
 TEST_F(DoctorTest, XenIsLookedForWhereItIsConfigured) {
