@@ -5,6 +5,7 @@
 #include <librettos/frame_ring.h>
 #include <netinet/in.h>
 
+#include <algorithm>
 #include <array>
 #include <limits>
 #include <system_error>
@@ -61,7 +62,8 @@ std::uint64_t number_or(Json const& request, char const* key, std::uint64_t curr
 }
 
 // What the request says about the guest's address; null: nothing.
-std::optional<Assignment> assignment_of(Json const& request) {
+// One that can never be met is refused: a connected guest would be detached for it.
+std::optional<Assignment> assignment_of(Json const& request, Config::Dedicated const& pool) {
     if (!request.contains("mode") && !request.contains("ipv4"))
         return std::nullopt;
     auto const mode = request.value("mode", Json(nullptr));
@@ -69,6 +71,9 @@ std::optional<Assignment> assignment_of(Json const& request) {
         throw ApiError("bad-request", "'mode' is neither \"dedicated\" nor \"shared\"",
                        "an 'ipv4' needs \"dedicated\"");
     Assignment assignment{.mode = mode == "dedicated" ? GuestMode::dedicated : GuestMode::shared, .ipv4 = {}};
+    if (assignment.mode == GuestMode::dedicated && pool.ipv4.empty() && pool.ipv6.empty())
+        throw ApiError("bad-request", "the server has no addresses for dedicated guests",
+                       "[dedicated] in librettos-netserver.toml(5)");
     if (!request.contains("ipv4"))
         return assignment;
     auto const& text = request["ipv4"];
@@ -76,6 +81,9 @@ std::optional<Assignment> assignment_of(Json const& request) {
     if (!address || !address->is_set() || assignment.mode != GuestMode::dedicated)
         throw ApiError("bad-request", "'ipv4' is no IPv4 address of a dedicated guest",
                        "one of dedicated.ipv4 of the configuration, with \"mode\": \"dedicated\"");
+    if (std::none_of(pool.ipv4.begin(), pool.ipv4.end(), [&](auto const& one) { return parse_ipv4(one) == address; }))
+        throw ApiError("bad-request", to_text(*address) + " is none of the addresses for dedicated guests",
+                       "dedicated.ipv4 in librettos-netserver.toml(5) has them");
     assignment.ipv4 = *address;
     return assignment;
 }
@@ -240,7 +248,7 @@ Json ApiCommands::detach(Json const& request) {
 
 Json ApiCommands::attach(Json const& request) {
     auto const wanted = guest_text(request);
-    auto const assignment = assignment_of(request);
+    auto const assignment = assignment_of(request, config_.dedicated);
     if (auto* const guest = guests_->find(wanted)) {
         auto const name = guest->name();
         guests_->attach(*guest, Clock::now(), assignment);

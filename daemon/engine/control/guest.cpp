@@ -358,9 +358,11 @@ void Guest::broken(char const* reason, TimePoint now) {
 }
 
 void Guest::detach(std::string const& reason, TimePoint now, bool hold) {
-    if (around_.log.allow(now))
-        spdlog::warn("guest '{}' (domain {}) detached: {} ({} more lines were not logged)", name_, domain_.value,
-                     reason, around_.log.take_suppressed());
+    if (around_.log.allow(now)) {
+        auto const unlogged = around_.log.take_suppressed();
+        spdlog::warn("guest '{}' (domain {}) detached: {}{}", name_, domain_.value, reason,
+                     unlogged == 0 ? "" : " (" + std::to_string(unlogged) + " more such lines were not logged)");
+    }
     held_ = held_ || hold;
     want(LVIF_STATE_CLOSING, reason);
     if (phase_ == Phase::connected) {

@@ -166,6 +166,22 @@ TEST_F(Api, LimitDetachAttach) {
     EXPECT_EQ(guest.server_state(), LVIF_STATE_INIT_WAIT);
 }
 
+TEST_F(Api, AnAddressThatTheServerDoesNotHaveDetachesNobody) {
+    FakeGuest guest(world, "web");
+    connect(guest);
+    Json const attach{{"schema", 1}, {"command", "attach"}, {"guest", "web"}, {"mode", "dedicated"}};
+    auto wrong = attach;
+    wrong["ipv4"] = "10.0.0.1";
+    EXPECT_EQ(error(wrong), "bad-request");
+    auto config_without = server->config;
+    config_without.dedicated = {};
+    ApiCommands without(server->boot, config_without);
+    without.connected(server->hypervisor, *server->guests);
+    EXPECT_NE(without.answer(attach.dump()).find("no addresses for dedicated guests"), std::string::npos);
+    settle();
+    EXPECT_EQ(guest.server_state(), LVIF_STATE_CONNECTED);
+}
+
 TEST_F(Api, ErrorsSayWhatToDo) {
     EXPECT_EQ(error({{"command", "guest"}, {"guest", "nobody"}}), "not-found");
     EXPECT_EQ(error({{"command", "guest"}}), "bad-request");
