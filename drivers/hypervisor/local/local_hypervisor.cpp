@@ -82,8 +82,8 @@ LocalHypervisor::LocalHypervisor(std::string const& socket_path, bool server_kee
     int const result =
         lvif_hv_connect(socket_path.empty() ? nullptr : socket_path.c_str(), LVIF_HV_SERVER, nullptr, &hv);
     check(result, "connecting as the server to " + (socket_path.empty() ? "the default socket" : socket_path) +
-                      (result == -EBUSY ? ", where another librettos-netserver is: stop one of the two"
-                                        : "; is librettos-hypervisord running? systemctl start librettos-hypervisord"));
+                      (result == -EBUSY ? ", where another librettos-netserver is (stop one of the two)"
+                                        : " (is it running? systemctl start librettos-hypervisord)"));
     hv_.reset(hv);
     if (server_keeps_portmap)
         portmap_ = std::make_unique<ServerPortmap>(std::make_unique<HomeStore>(*this), self());

@@ -15,6 +15,8 @@ namespace {
 
 using namespace librettos;
 
+constexpr int usage_error = 2;
+
 struct Options {
     std::string socket = LVIF_HV_DEFAULT_SOCKET;
     std::string group;
@@ -89,8 +91,13 @@ void block_signals() {
 int main(int argc, char** argv) {
     CLI::App app{"Local stand-in for the hypervisor: domains, store, shared memory, event channels, portmap"};
     Options options;
+    app.name("librettos-hypervisord");
     declare_options(app, options);
-    CLI11_PARSE(app, argc, argv);
+    try {
+        app.parse(argc, argv);
+    } catch (CLI::ParseError const& error) {
+        return app.exit(error) == 0 ? 0 : usage_error;
+    }
     try {
         spdlog::set_default_logger(spdlog::stderr_logger_st("hypervisord"));
         spdlog::set_level(spdlog::level::from_str(options.log_level));
