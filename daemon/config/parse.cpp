@@ -347,7 +347,7 @@ Config load_config(std::string const& path) {
     // An empty file makes the extraction fail without an error of its own: it is reported by what it lacks.
     if (!file || (file.peek() != std::ifstream::traits_type::eof() && !(text << file.rdbuf())) || file.bad()) {
         int const error = errno;
-        throw ConfigError(path + ":1:1: cannot be read: " + std::generic_category().message(error) +
+        throw ConfigError(path + ": cannot be read: " + std::generic_category().message(error) +
                           "; write a configuration there or name another with --config");
     }
     return parse_config(text.str(), path);

@@ -19,7 +19,7 @@ namespace {
 void make_directory_of(std::string const& path) {
     std::string const directory = path.substr(0, path.find_last_of('/'));
     if (!directory.empty() && mkdir(directory.c_str(), 0755) != 0 && errno != EEXIST) {
-        fail(errno, "cannot make the directory of " + path + "; make it with: mkdir -p " + directory);
+        fail(errno, "cannot make the directory of " + path + " (make it with: mkdir -p " + directory + ")");
     }
 }
 
@@ -46,7 +46,7 @@ SoleHolder::Lock::Lock(std::string const& beside) {
     std::string const path = beside + ".lock";
     fd_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd_ < 0) {
-        fail(errno, "cannot open " + path + "; check [paths] in the configuration, and run the server as root");
+        fail(errno, "cannot open " + path + " (check [paths] in the configuration, and run the server as root)");
     }
     flock lock = whole_file();
     if (fcntl(fd_, F_SETLK, &lock) != 0) {
@@ -55,7 +55,7 @@ SoleHolder::Lock::Lock(std::string const& beside) {
         close(fd_);
         if (error == EACCES || error == EAGAIN) {
             fail(EBUSY, "another librettos-netserver" + other + " has " + path +
-                            "; stop it, or write another paths.stats, paths.api_socket and port.device for this one");
+                            " (stop it, or write another paths.stats, paths.api_socket and port.device for this one)");
         }
         fail(error, "cannot lock " + path);
     }

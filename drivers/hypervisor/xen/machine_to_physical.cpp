@@ -18,6 +18,7 @@
 
 #include "drivers/hypervisor/xen/dom0_memory.hpp"
 #include "drivers/hypervisor/xen/open_machine_addresses.hpp"
+#include "drivers/hypervisor/xen/quiet_log.hpp"
 
 namespace librettos {
 namespace {
@@ -177,7 +178,8 @@ std::vector<std::uint64_t> MachineToPhysical::frames_at(std::span<std::uint64_t 
 }
 
 std::string xen_command_line() try {
-    std::unique_ptr<xencall_handle, int (*)(xencall_handle*)> const calls{::xencall_open(nullptr, 0), ::xencall_close};
+    std::unique_ptr<xencall_handle, int (*)(xencall_handle*)> const calls{::xencall_open(quiet_log(), 0),
+                                                                          ::xencall_close};
     if (!calls)
         return {};
     CallBuffer const buffer{calls.get(), sizeof(xen_commandline_t)};
