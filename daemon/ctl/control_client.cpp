@@ -79,7 +79,7 @@ void ControlClient::fail_connect(int error) const {
     else if (error == ENOENT)
         hint = "the server is not running, or has another paths.api_socket (--socket PATH): " + hint;
     else if (error == ECONNREFUSED)
-        hint = "the socket is there but nobody listens, the server has died: " + hint;
+        hint = "the socket is there but nobody listens: an engine is being started, or the server has died: " + hint;
     throw Unreachable("cannot reach the server at " + path_ + ": " + std::strerror(error), hint);
 }
 

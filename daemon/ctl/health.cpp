@@ -60,14 +60,18 @@ void judge_engine(Json const& status, std::vector<Finding>& findings) {
                         "journalctl -u librettos-netserver says why; guests kept their connections"});
 }
 
-void judge_hypervisor(Json const& status, std::vector<Finding>& findings) {
+// Until it is, data threads have not begun.
+bool lacks_hypervisor(Json const& status) {
     auto const connected = field(status, "hypervisor_connected");
-    if (connected.is_boolean() && !connected.get<bool>())
-        findings.push_back(
-            {true, "the hypervisor (" + text_field(status, "hypervisor") + ") cannot be reached",
-             std::string{text_field(status, "hypervisor") == "xen" ? "librettosctl doctor"
-                                                                   : "systemctl status librettos-hypervisord"} +
-                 "; guests stay attached, ports cannot change"});
+    return connected.is_boolean() && !connected.get<bool>();
+}
+
+void judge_hypervisor(Json const& status, std::vector<Finding>& findings) {
+    if (lacks_hypervisor(status))
+        findings.push_back({true, "the hypervisor (" + text_field(status, "hypervisor") + ") cannot be reached",
+                            text_field(status, "hypervisor") == "xen"
+                                ? "librettosctl doctor; guests stay attached, ports cannot change"
+                                : "systemctl status librettos-hypervisord; guests ended with it"});
 }
 
 void judge_buffers(Json const& status, std::vector<Finding>& findings) {
@@ -143,7 +147,7 @@ std::vector<Finding> diagnose(Json const& status, std::optional<StatsPair> const
     std::vector<Finding> findings;
     judge_port(status, findings);
     judge_hypervisor(status, findings);
-    if (stats)
+    if (stats && !lacks_hypervisor(status))
         judge_threads(*stats, findings);
     judge_buffers(status, findings);
     if (stats)

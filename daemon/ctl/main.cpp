@@ -2,7 +2,9 @@
 // librettosctl: the operator's tool. Options in, one command run, its exit status out.
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
+#include <cstring>
 #include <functional>
 #include <iostream>
 
@@ -252,7 +254,10 @@ int run(int argc, char** argv) {
     auto const session = make_session(arguments);
     try {
         int const status = chosen(session);
-        std::cout.flush();
+        if (!std::cout.flush() && errno != EPIPE) {  // a reader that has seen enough is none of our troubles
+            std::cerr << "librettosctl: cannot write the output: " << std::strerror(errno) << "\n";
+            return exit_refused;
+        }
         return status;
     } catch (Unreachable const& error) {
         return report_unreachable(session, error);

@@ -2,6 +2,9 @@
 // `librettosctl status`: one line of health, what is wrong, then the particulars.
 #include <poll.h>
 
+#include <array>
+#include <cstdio>
+
 #include "daemon/ctl/commands.hpp"
 #include "daemon/ctl/fields.hpp"
 #include "daemon/ctl/health.hpp"
@@ -42,6 +45,12 @@ std::optional<StatsPair> sample(std::string const& path) {
 
 std::string device_name(std::string const& device) {
     return printable(device.substr(0, device.find(',')));
+}
+
+std::string tenths(Json const& value) {
+    std::array<char, 32> text{};
+    std::snprintf(text.data(), text.size(), "%.1f", value.is_number() ? value.get<double>() : 0.0);
+    return text.data();
 }
 
 std::string headline(Json const& status) {
@@ -122,7 +131,7 @@ void print_particulars(Session const& session, Json const& status) {
                              std::to_string(number_field(status, "pid")) + ", " +
                              count(status, "data_threads", "data thread"));
     if (number_field(readopted, "guests") > 0)
-        line("readopted   ", count(readopted, "guests", "guest") + " in " + field(readopted, "ms").dump() + " ms");
+        line("readopted   ", count(readopted, "guests", "guest") + " in " + tenths(field(readopted, "ms")) + " ms");
     line("resources   ", count(resources, "fds", "descriptor") + ", " + count(resources, "mappings", "mapping") + ", " +
                              count(resources, "watches", "watch"));
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Wrong usage, servers that are dead, deaf or talk nonsense; the completion script.
 #include <chrono>
+#include <cstdlib>
+#include <fstream>
 
 #include "tests/unit/ctl/samples.hpp"
 
@@ -68,6 +70,15 @@ TEST_F(ExitStatusTest, NoServer) {
     EXPECT_EQ(json["schema"], 1);
     EXPECT_EQ(json["ok"], false);
     EXPECT_EQ(json["error"]["code"], "unreachable");
+}
+
+TEST_F(ExitStatusTest, OutputThatCannotBeWritten) {
+    auto const command = std::string(LIBRETTOSCTL) + " completion bash";
+    EXPECT_EQ(WEXITSTATUS(std::system((command + " 2>/dev/null >/dev/full").c_str())), 1);
+    ASSERT_EQ(std::system(("{ " + command + "; echo $? >&2; } 2>" + folder_.file("status") + " | true").c_str()), 0);
+    std::string status;
+    std::ifstream(folder_.file("status")) >> status;
+    EXPECT_EQ(status, "0") << "a reader that has seen enough";
 }
 
 TEST_F(ExitStatusTest, DeadServerLeavesItsSocket) {

@@ -90,6 +90,12 @@ TEST_F(Health, HypervisorOutOfReach) {
     status_["hypervisor_connected"] = false;
     ASSERT_EQ(findings().size(), 1U);
     EXPECT_TRUE(findings()[0].unhealthy);
+    status_["hypervisor"] = "local";
+    EXPECT_TRUE(findings()[0].action.ends_with("guests ended with it")) << findings()[0].action;
+    status_["hypervisor"] = "xen";
+    EXPECT_TRUE(findings()[0].action.ends_with("guests stay attached, ports cannot change")) << findings()[0].action;
+    stats_.after.threads[0].turns = stats_.before.threads[0].turns;
+    EXPECT_EQ(findings().size(), 1U) << "data threads begin once it can be reached";
 }
 
 TEST_F(Health, Buffers) {

@@ -8,7 +8,9 @@ namespace {
 using StatusTest = ProgramTest;
 
 TEST_F(StatusTest, HealthyServer) {
-    serve_result(healthy_status());
+    auto status = healthy_status();
+    status["readopted"]["ms"] = 4.512345;
+    serve_result(status);
     StatsMemory memory{folder_.file("stats")};
     auto const run_result = run({"status"});
     EXPECT_EQ(run_result.status, 0) << run_result.err;
