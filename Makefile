@@ -70,8 +70,8 @@ coverage: ## line coverage of the unit tests (needs gcovr): build/coverage/lines
 	@gcovr --root . --object-directory build/coverage --exclude 'tests/' --exclude 'build/' \
 	    --gcov-ignore-parse-errors --html build/coverage/lines.html --print-summary
 
-lint: ## layers, data path, licence lines, length, formatting; needs no build
-	@status=0; for check in layers hot_path spdx length open_ends machine format man_pages; do \
+lint: ## contract, layers, data path, licence lines, length, formatting; needs no build
+	@status=0; for check in contract layers hot_path spdx length open_ends machine format man_pages; do \
 	    python3 -B tests/lint/run.py $$check || { [ $$? -eq 77 ] || status=1; }; done; exit $$status
 
 install: ## install build/release; PREFIX (default /usr/local) and DESTDIR as usual

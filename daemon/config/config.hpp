@@ -104,8 +104,11 @@ class ConfigError : public std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-Config load_config(std::string const& path);
-// For tests, fuzzing and `--check-config -`: `name` stands for the file in messages.
+// The file's text, unchecked.
+std::string read_config(std::string const& path);
+// `name` stands for the file in messages.
 Config parse_config(std::string_view text, std::string_view name);
+// Both.
+Config load_config(std::string const& path);
 
 }  // namespace librettos

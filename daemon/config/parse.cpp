@@ -341,7 +341,7 @@ Config parse_config(std::string_view text, std::string_view name) {
     return config;
 }
 
-Config load_config(std::string const& path) {
+std::string read_config(std::string const& path) {
     std::ifstream file(path, std::ios::binary);
     std::ostringstream text;
     // An empty file makes the extraction fail without an error of its own: it is reported by what it lacks.
@@ -350,7 +350,11 @@ Config load_config(std::string const& path) {
         throw ConfigError(path + ": cannot be read: " + std::generic_category().message(error) +
                           "; write a configuration there or name another with --config");
     }
-    return parse_config(text.str(), path);
+    return text.str();
+}
+
+Config load_config(std::string const& path) {
+    return parse_config(read_config(path), path);
 }
 
 }  // namespace librettos

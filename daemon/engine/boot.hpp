@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // What the holder hands to its child, the engine: everything that has to outlive an engine, set up once before the
-// fork. The engine is reached by one function with C linkage, so that it can become a shared object opened after the
-// fork.
+// fork. The engine is a shared object, opened after the fork and reached by one function with C linkage; it may come
+// from another release than the holder (object/contract.hpp).
 #pragma once
 
 #include <cstddef>
@@ -53,8 +53,8 @@ struct alignas(64) InFlight {
 };
 
 struct EngineBoot {
-    Config const* config = nullptr;
-    std::string config_path;  // the engine reads it again: a new engine is how changes take effect
+    std::string config_text;         // the configuration that the holder last found right
+    Config const* config = nullptr;  // the engine's own reading of it; releases differ in what they read
     PortDescription port;
     rte_mempool* pool = nullptr;  // frames of up to one MTU (jumbo included) in one segment
     std::uint16_t data_threads = 1;
@@ -64,6 +64,14 @@ struct EngineBoot {
     int holder_fd = -1;             // SOCK_SEQPACKET, holder_messages.hpp
     std::uint64_t generation = 1;   // engines since the holder started
     bool after_crash = false;  // the one before ended by a fault of its own or hung; not: was killed or told to stop
+    struct Release {
+        std::string holder;    // version
+        std::string engine;    // version of what runs
+        std::string build;     // and its build id
+        std::string path;      // where the next release's engine is installed
+        std::string refused;   // why what was installed there at the last reload does not run; empty: it does
+        std::string given_up;  // its build, if it was tried
+    } release;
 };
 
 }  // namespace librettos

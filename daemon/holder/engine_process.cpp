@@ -18,6 +18,8 @@ extern "C" {  // glibc 2.36 leaves that to us
 #include <cstring>
 #include <system_error>
 
+#include <spdlog/spdlog.h>
+
 #include "daemon/holder/logging.hpp"
 #include "drivers/nic/adopt.hpp"
 #include "drivers/nic/wait_fds.hpp"
@@ -42,7 +44,7 @@ void shed_holder(std::set<int> const& keep, int socket) {
     sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
-[[noreturn]] void run_engine(EngineBoot boot, std::set<int> const& keep, int socket, pid_t holder,
+[[noreturn]] void run_engine(EngineBoot boot, int image, std::set<int> keep, int socket, pid_t holder,
                              std::string const& log_level) {
     // An engine without its holder would work on queues that a new holder sets up.
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -53,21 +55,22 @@ void shed_holder(std::set<int> const& keep, int socket) {
     prctl(PR_SET_NAME, "lvif-engine");
     int status = EXIT_FAILURE;
     try {
+        keep.insert(image);
         shed_holder(keep, socket);
         set_up_logging(log_level, "engine");
         adopt_port_in_child(boot.port);
         boot.holder_fd = socket;
-        status = librettos_engine_run(&boot);
+        status = load_engine(image)(&boot);
     } catch (std::exception const& error) {
-        std::string const line = "engine: " + std::string(error.what()) + "\n";
-        static_cast<void>(!write(STDERR_FILENO, line.data(), line.size()));
+        spdlog::error("{}", error.what());
     }
     _exit(status);  // not exit(): what is registered there, DPDK's clean-up included, is the holder's
 }
 
 }  // namespace
 
-EngineProcess::EngineProcess(EngineBoot const& boot, std::set<int> const& keep, std::string const& log_level)
+EngineProcess::EngineProcess(EngineBoot const& boot, EngineImage const& image, std::set<int> const& keep,
+                             std::string const& log_level)
     : started_(std::chrono::steady_clock::now()) {
     std::array<int, 2> ends{};
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends.data()) != 0) {
@@ -76,7 +79,7 @@ EngineProcess::EngineProcess(EngineBoot const& boot, std::set<int> const& keep, 
     pid_t const holder = getpid();
     pid_ = fork();
     if (pid_ == 0) {
-        run_engine(boot, keep, ends[1], holder, log_level);
+        run_engine(boot, image.fd(), keep, ends[1], holder, log_level);
     }
     int const error = errno;
     close(ends[1]);
@@ -149,8 +152,9 @@ std::string EngineProcess::reap() {
     }
     pid_ = -1;
     crashed_ = info.si_code != CLD_EXITED && info.si_status != SIGKILL && info.si_status != SIGTERM;
-    ended_in_order_ = info.si_code == CLD_EXITED && info.si_status == 0;
-    if (info.si_code == CLD_EXITED) {
+    exited_ = info.si_code == CLD_EXITED;
+    ended_in_order_ = exited_ && info.si_status == 0;
+    if (exited_) {
         return "exited with status " + std::to_string(info.si_status);
     }
     return "was killed by signal " + std::to_string(info.si_status) + " (" + strsignal(info.si_status) + ")" +

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// One engine: a forked child, its pidfd and the socket to it.
+// One engine: a forked child that opens an engine's object, its pidfd and the socket to it.
 #pragma once
 
 #include <sys/types.h>
@@ -10,14 +10,16 @@
 
 #include "daemon/engine/boot.hpp"
 #include "daemon/engine/holder_messages.hpp"
+#include "daemon/holder/engine_image.hpp"
 
 namespace librettos {
 
 class EngineProcess {
   public:
-    // Forks; the child runs librettos_engine_run with `boot` and keeps, besides stdio, only the descriptors of `keep`
-    // and its end of the socket. It dies with this process. Throws std::system_error.
-    EngineProcess(EngineBoot const& boot, std::set<int> const& keep, std::string const& log_level);
+    // Forks; the child opens `image`, runs its librettos_engine_run with `boot` and keeps, besides stdio, only the
+    // descriptors of `keep` and its end of the socket. It dies with this process. Throws std::system_error.
+    EngineProcess(EngineBoot const& boot, EngineImage const& image, std::set<int> const& keep,
+                  std::string const& log_level);
     ~EngineProcess();  // kills and reaps one that still lives
     EngineProcess(EngineProcess const&) = delete;
     EngineProcess& operator=(EngineProcess const&) = delete;
@@ -38,11 +40,13 @@ class EngineProcess {
     // After reap(): it ended by a fault of its own.
     bool crashed() const { return crashed_; }
     bool ended_in_order() const { return ended_in_order_; }
+    bool exited() const { return exited_; }  // by itself, not by a signal
 
   private:
     pid_t pid_ = -1;
     bool crashed_ = false;
     bool ended_in_order_ = false;
+    bool exited_ = false;
     int pidfd_ = -1;
     int socket_ = -1;
     std::chrono::steady_clock::time_point started_;

@@ -27,6 +27,7 @@ using std::chrono::seconds;
 constexpr milliseconds replace_patience{2000};
 constexpr milliseconds stop_patience{5000};
 constexpr seconds start_patience{60};
+constexpr seconds trial{10};
 constexpr seconds default_stall_patience{5};
 constexpr seconds longest_tick{1};  // the link is looked at as often
 constexpr unsigned messages_per_wakeup = 64;
@@ -45,17 +46,21 @@ std::chrono::nanoseconds stall_patience(std::chrono::microseconds watchdog) {
 
 }  // namespace
 
-Holder::Holder(HolderOptions options, Config config, Port& port, std::unique_ptr<Steering> steering)
+Holder::Holder(HolderOptions options, std::string config_text, EngineImage engine, Port& port,
+               std::unique_ptr<Steering> steering)
     : options_(std::move(options)),
-      config_(std::move(config)),
+      config_(parse_config(config_text, options_.config_path)),
+      image_(std::move(engine)),
       port_(port),
       port_fds_(open_fds()),
       stats_(config_.paths.stats, config_.data.threads, config_.limits.guests + 1),
       in_flight_(config_.data.threads),
       patience_(stall_patience(service_.watchdog())),
       progress_(patience_) {
-    boot_.config = &config_;
-    boot_.config_path = options_.config_path;
+    port_fds_.erase(image_.fd());  // a child keeps the one that it runs, until that is loaded
+    boot_.config_text = std::move(config_text);
+    boot_.release.holder = LIBRETTOS_VERSION;
+    boot_.release.path = options_.engine_path;
     boot_.port = port_.description();
     boot_.pool = port_.pool();
     boot_.data_threads = config_.data.threads;
@@ -115,12 +120,15 @@ void Holder::start_engine() {
     stats.engine_generation.store(boot_.generation, std::memory_order_relaxed);
     stats.engine_start_ns.store(monotonic_ns(), std::memory_order_relaxed);
     std::string const& level = options_.log_level.empty() ? config_.log.level : options_.log_level;
-    engine_.emplace(boot_, port_fds_, level);
+    boot_.release.engine = image_.object().version;
+    boot_.release.build = image_.object().build;
+    engine_.emplace(boot_, image_, port_fds_, level);
     stats.engine_pid.store(static_cast<std::uint64_t>(engine_->pid()), std::memory_order_relaxed);
     engine_death_ = loop_.on_readable(engine_->pidfd(), [this] { engine_died(); });
     engine_messages_ = loop_.on_readable(engine_->socket(), [this] { engine_spoke(); });
-    engine_deadline_ = loop_.after(start_patience, [this] {
-        spdlog::error("engine {} did not become ready within {} s: killed", engine_->pid(), start_patience.count());
+    seconds const patience = image_before_ ? trial : start_patience;
+    engine_deadline_ = loop_.after(patience, [this, patience] {
+        spdlog::error("engine {} did not become ready within {} s: killed", engine_->pid(), patience.count());
         engine_->kill();
     });
     progress_.restart(threads(), std::chrono::steady_clock::now());
@@ -165,6 +173,9 @@ void Holder::carry_out(HolderMessage const& request) {
             service_.ready();
             spdlog::info("engine {} is ready after {} ms", boot_.generation, engine_->age().count());
             tell_status();
+            if (image_before_) {
+                trial_end_ = loop_.after(trial, [this] { image_before_.reset(); });
+            }
         }
         return;
     }
@@ -218,7 +229,9 @@ void Holder::engine_died() {
     std::string const end = engine_->reap();
     bool const in_order = engine_->ended_in_order();
     boot_.after_crash = engine_->crashed() || std::exchange(hung_, false);
+    bool const faulty = !engine_ready_ || boot_.after_crash || engine_->exited();
     engine_death_ = {};
+    trial_end_ = {};
     engine_messages_ = {};
     engine_deadline_ = {};
     engine_.reset();
@@ -242,6 +255,11 @@ void Holder::engine_died() {
         std::_Exit(EXIT_FAILURE);
     }
     bool const asked = std::exchange(replacing_, false);
+    if (image_before_ && faulty && !asked) {
+        go_back(end + " after " + std::to_string(lived.count()) + " ms");
+        start_engine();
+        return;
+    }
     start_engine_after(asked ? milliseconds{0} : delay_.after_death(lived));
 }
 
@@ -284,16 +302,47 @@ void Holder::reload() {
         return;
     }
     service_.reloading();
-    std::optional<Config> fresh = reloaded_config(options_.config_path, config_);
+    std::optional<ReloadedConfig> fresh = reloaded_config(options_.config_path, config_);
     if (!fresh) {
         service_.ready();
         return;
     }
-    config_ = std::move(*fresh);
+    config_ = std::move(fresh->config);
+    boot_.config_text = std::move(fresh->text);
+    take_installed_engine();
     if (engine_) {
         replacing_ = true;
         end_engine(replace_patience);
     }
+}
+
+void Holder::take_installed_engine() {
+    boot_.release.refused.clear();
+    boot_.release.given_up.clear();
+    try {
+        EngineImage installed(options_.engine_path);
+        if (installed.same_build(image_)) {
+            return;
+        }
+        spdlog::info("the next engine is {}, after {}", installed.name(), image_.name());
+        if (!image_before_) {
+            image_before_ = std::move(image_);
+        }
+        image_ = std::move(installed);
+    } catch (EngineImageError const& error) {
+        boot_.release.refused = error.what();
+        spdlog::error("{}; going on with {}", error.what(), image_.name());
+    }
+}
+
+void Holder::go_back(std::string const& why) {
+    boot_.release.refused = "engine " + options_.engine_path + " (" + image_.name() + ") " + why +
+                            "; journalctl -u librettos-netserver says more";
+    spdlog::error("engine {} ({}) {}; going back to {}", options_.engine_path, image_.name(), why,
+                  image_before_->name());
+    boot_.release.given_up = image_.object().build;
+    image_ = std::move(*image_before_);
+    image_before_.reset();
 }
 
 void Holder::tick() {

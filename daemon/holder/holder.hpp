@@ -3,8 +3,10 @@
 //
 // States: an engine runs; or it is dead and the next one waits for its delay; or we stop. A hang, a malformed message
 // and a reload all end the same way: the engine dies, its death is confirmed (reaped), then the next one is forked.
+// Every engine runs the same image, until a reload finds another one installed. That one is on trial: if it cannot be
+// loaded, or dies by a fault of its own before it has served for 10 s, the next engine is again of the image before.
 // Time-outs: an engine told to stop has 2 s (5 s when the service stops) before it is killed; data threads may stand
-// still for half of WatchdogSec (5 s without systemd); an engine has 60 s to say `ready`.
+// still for half of WatchdogSec (5 s without systemd); an engine has 60 s to say `ready`, one on trial 10 s.
 #pragma once
 
 #include <chrono>
@@ -18,6 +20,7 @@
 
 #include "daemon/api/stats_creator.hpp"
 #include "daemon/config/config.hpp"
+#include "daemon/holder/engine_image.hpp"
 #include "daemon/holder/engine_process.hpp"
 #include "daemon/holder/event_loop.hpp"
 #include "daemon/holder/progress_watch.hpp"
@@ -31,7 +34,8 @@ namespace librettos {
 
 struct HolderOptions {
     std::string config_path;
-    std::string log_level;  // overrides the configuration's; empty: does not
+    std::string log_level;    // overrides the configuration's; empty: does not
+    std::string engine_path;  // the engine's object, taken at start and at each reload
 };
 
 class Holder {
@@ -40,7 +44,8 @@ class Holder {
     static void block_signals();
 
     // `port` is up and outlives the holder; `steering` is null where there are no VFs. Throws std::system_error.
-    Holder(HolderOptions options, Config config, Port& port, std::unique_ptr<Steering> steering);
+    Holder(HolderOptions options, std::string config_text, EngineImage engine, Port& port,
+           std::unique_ptr<Steering> steering);
 
     // Until SIGTERM or SIGINT; the exit status. Ends the process at once (status 1) when only a new holder can help.
     int run();
@@ -55,6 +60,8 @@ class Holder {
     void end_engine(std::chrono::milliseconds patience);
     void stop();
     void reload();
+    void take_installed_engine();
+    void go_back(std::string const& why);
     void tick();
     void require_right_memory(bool all) const;
     void judge_progress();
@@ -68,6 +75,8 @@ class Holder {
 
     HolderOptions options_;
     Config config_;
+    EngineImage image_;                        // what the next engine runs
+    std::optional<EngineImage> image_before_;  // while that is on trial
     Port& port_;
     std::set<int> port_fds_;  // what children keep
     StatsFile stats_;
@@ -90,7 +99,7 @@ class Holder {
 
     EventLoop loop_;
     std::optional<EngineProcess> engine_;
-    EventSource engine_death_, engine_messages_, engine_deadline_, next_start_;
+    EventSource engine_death_, engine_messages_, engine_deadline_, trial_end_, next_start_;
     EventSource term_, interrupt_, hangup_, ticks_, link_change_, vf_news_;
 };
 

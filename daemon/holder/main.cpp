@@ -6,6 +6,7 @@
 #include <iterator>
 #include <memory>
 #include <stdexcept>
+#include <utility>
 
 #include <spdlog/spdlog.h>
 
@@ -25,11 +26,13 @@ namespace {
 
 using namespace librettos;
 
-Config read_config(Options const& options) {
-    if (options.check_config && options.config_path == "-") {
-        return parse_config(std::string(std::istreambuf_iterator<char>(std::cin), {}), "standard input");
+void check_configuration(std::string const& path) {
+    if (path == "-") {
+        parse_config(std::string(std::istreambuf_iterator<char>(std::cin), {}), "standard input");
+    } else {
+        load_config(path);
     }
-    return load_config(options.config_path);
+    std::cout << path << ": ok\n";
 }
 
 std::unique_ptr<Steering> make_steering(Config const& config, Port const& port) {
@@ -49,16 +52,22 @@ std::unique_ptr<Steering> make_steering(Config const& config, Port const& port) 
         BridgeOptions{direct.bridge, direct.server_port, direct.vfs, config.network.vlan});
 }
 
-int hold(Options const& options, Config const& config) {
+int hold(Options const& options) {
+    std::string const text = read_config(options.config_path);
+    Config const config = parse_config(text, options.config_path);
     set_up_logging(options.log_level.empty() ? config.log.level : options.log_level, "");
     Holder::block_signals();
     if (auto const kernel = check_kernel(); kernel.verdict == StartCheck::Verdict::bad) {
         throw std::runtime_error(kernel.found + "; " + kernel.mend);
     }
     SoleHolder const sole(config.paths);
+    std::string const engine_path = options.engine_path.empty() ? installed_engine_path() : options.engine_path;
+    EngineImage engine(engine_path);
     Eal const eal(config.port, config.data.threads, open_machine_addresses);
     Port port(config.port, config.data.threads, eal);
-    return Holder({options.config_path, options.log_level}, config, port, make_steering(config, port)).run();
+    return Holder({options.config_path, options.log_level, engine_path}, text, std::move(engine), port,
+                  make_steering(config, port))
+        .run();
 }
 
 }  // namespace
@@ -69,12 +78,11 @@ int main(int argc, char** argv) {
         if (exit_status) {
             return *exit_status;
         }
-        Config const config = read_config(options);
         if (options.check_config) {
-            std::cout << options.config_path << ": ok\n";
+            check_configuration(options.config_path);
             return EXIT_SUCCESS;
         }
-        return hold(options, config);
+        return hold(options);
     } catch (std::exception const& error) {
         std::cerr << "librettos-netserver: " << error.what() << '\n';
         return EXIT_FAILURE;

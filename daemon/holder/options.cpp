@@ -18,6 +18,8 @@ CommandLine parse_command_line(int argc, char const* const* argv) {
         ->capture_default_str();
     app.add_flag("--check-config", line.options.check_config,
                  "Check the configuration file, say what is wrong, and end");
+    app.add_option("--engine", line.options.engine_path,
+                   "Shared object with the engine; default: ../lib/librettos/librettos-engine.so beside this program");
     app.add_option("--log-level", line.options.log_level, "Overrides log.level of the configuration")
         ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error", "critical"}));
     try {

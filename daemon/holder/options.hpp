@@ -11,7 +11,8 @@ namespace librettos {
 
 struct Options {
     std::string config_path = default_config_path;
-    std::string log_level;  // empty: the configuration's
+    std::string log_level;    // empty: the configuration's
+    std::string engine_path;  // empty: the installed one
     bool check_config = false;
 };
 

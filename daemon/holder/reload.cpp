@@ -2,6 +2,8 @@
 // Re-reads the configuration file.
 #include "daemon/holder/reload.hpp"
 
+#include <utility>
+
 #include <spdlog/spdlog.h>
 
 namespace librettos {
@@ -17,10 +19,12 @@ void keep(T& fresh, T const& running, char const* key) {
 
 }  // namespace
 
-std::optional<Config> reloaded_config(std::string const& path, Config const& running) {
+std::optional<ReloadedConfig> reloaded_config(std::string const& path, Config const& running) {
     Config fresh;
+    std::string text;
     try {
-        fresh = load_config(path);
+        text = read_config(path);
+        fresh = parse_config(text, path);
     } catch (ConfigError const& error) {
         spdlog::error("{}; going on with the configuration as it was", error.what());
         return std::nullopt;
@@ -44,7 +48,7 @@ std::optional<Config> reloaded_config(std::string const& path, Config const& run
     keep(fresh.direct.pf, running.direct.pf, "direct.pf");
     keep(fresh.direct.vfs, running.direct.vfs, "direct.vfs");
     keep(fresh.direct.rate_mbps, running.direct.rate_mbps, "direct.rate_mbps");
-    return fresh;
+    return ReloadedConfig{std::move(fresh), std::move(text)};
 }
 
 }  // namespace librettos

@@ -6,6 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import contract
 import formatting
 import hot_path
 import layers
@@ -14,6 +15,7 @@ import man_pages
 import text_rules
 
 CHECKS = {
+    "contract": contract,
     "layers": layers,
     "hot_path": hot_path,
     "spdx": text_rules.Spdx,

@@ -26,6 +26,7 @@ import time
 
 PROGRAMS = {
     "librettos-netserver": "daemon/holder",
+    "librettos-engine.so": "daemon/lib/librettos",
     "librettosctl": "daemon/ctl",
     "librettos-hypervisord": "drivers/hypervisor/local",
     "librettos-guest": "guest-frontend/linux",

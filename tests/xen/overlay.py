@@ -33,7 +33,7 @@ PROGRAMS = {
 # DPDK loads every driver of its folder at start: only those that the lab uses.
 DRIVERS = ("bus_vdev", "bus_pci", "mempool_ring", "mempool_stack", "net_null", "net_e1000")
 IN_DOMU = ("librettos-guest", "librettos-portmap-assign", "smoke_echo", "portmap_call", "hostile_domu")
-IN_DRIVER_DOMAIN = ("librettos-netserver", "librettosctl")
+IN_DRIVER_DOMAIN = ("librettos-netserver", "librettos-engine.so", "librettosctl")
 
 
 def built(build, names=tuple(PROGRAMS)):
@@ -64,7 +64,8 @@ def for_dom0(build, work, folder, extra=()):
     (tree / "opt/librettos/bin").mkdir(parents=True, exist_ok=True)
     for name, source in built(build).items():
         _install(source, tree / "opt/librettos/build" / PROGRAMS[name] / name)
-        (tree / "opt/librettos/bin" / name).symlink_to(f"../build/{PROGRAMS[name]}/{name}")
+        if source.suffix != ".so":
+            (tree / "opt/librettos/bin" / name).symlink_to(f"../build/{PROGRAMS[name]}/{name}")
         installed.append(source)
     shutil.copy(ROOT / "conf/xen/librettos-lvif-attach", tree / "opt/librettos/bin/")
     shutil.copytree(ROOT / "tests/smoke", tree / "opt/librettos/tests/smoke", ignore=shutil.ignore_patterns("__pycache__"))
@@ -105,7 +106,7 @@ def _for_initramfs(work, tree, sources, *, drivers=False, module=None):
     shutil.rmtree(tree, ignore_errors=True)
     (tree / "opt/librettos/bin").mkdir(parents=True)
     for source in sources:
-        _install(source, tree / "opt/librettos/bin" / source.name)
+        _install(source, tree / "opt/librettos" / ("lib/librettos" if source.suffix == ".so" else "bin") / source.name)
     if loaded := sources + (_add_drivers(tree) if drivers else []):
         _libraries(tree, pathlib.Path(work) / "tmp/domu", loaded)
     if module:

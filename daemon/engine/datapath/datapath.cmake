@@ -10,6 +10,8 @@ add_library(librettos_datapath STATIC
   mbuf_use.cpp
   wire_path.cpp)
 target_link_libraries(librettos_datapath PUBLIC librettos_classify librettos_options PkgConfig::DPDK Threads::Threads)
+# DPDK's lcore id, asked for with each buffer that is freed, is thread-local in a library that every program has from its start.
+target_compile_options(librettos_datapath PRIVATE -ftls-model=initial-exec)
 # A ring's next lines were last read by the guest: they are fetched for writing. Processors without the instruction ignore it.
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   target_compile_options(librettos_datapath PRIVATE -mprfchw)

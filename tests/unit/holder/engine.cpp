@@ -15,11 +15,11 @@
 #include <cstring>
 
 #include <rte_ethdev.h>
+#include <rte_lcore.h>
 #include <rte_mbuf.h>
 
 #include "daemon/engine/boot.hpp"
 #include "daemon/engine/holder_messages.hpp"
-#include "drivers/nic/adopt.hpp"
 
 namespace {
 
@@ -67,7 +67,7 @@ extern "C" int librettos_engine_run(EngineBoot const* boot) noexcept {
     if (told("crash")) {
         return 7;
     }
-    use_lcore(boot->first_lcore);
+    RTE_PER_LCORE(_lcore_id) = boot->first_lcore;
     ThreadStats& stats = boot->stats->thread[0];
     if (told("garbage") && boot->generation == 1) {
         static_cast<void>(::send(boot->holder_fd, "hello", 5, MSG_NOSIGNAL));

@@ -31,6 +31,7 @@ class RunningHolder {
     struct Setting {
         std::string engine{};  // words for LIBRETTOS_TEST_ENGINE
         std::string device = "net_null0";
+        std::string object = ENGINE;
         std::chrono::milliseconds watchdog{0};
     };
 
@@ -77,7 +78,7 @@ class RunningHolder {
         int const log_fd = open(path("log").c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
         dup2(log_fd, STDERR_FILENO);
         std::string const config = path("toml");
-        execl(HOLDER, "librettos-netserver", "--config", config.c_str(), nullptr);
+        execl(HOLDER, "librettos-netserver", "--config", config.c_str(), "--engine", setting_.object.c_str(), nullptr);
         _exit(127);
     }
 
