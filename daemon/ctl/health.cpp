@@ -60,6 +60,34 @@ void judge_engine(Json const& status, std::vector<Finding>& findings) {
                         "journalctl -u librettos-netserver says why; guests kept their connections"});
 }
 
+// What is installed, and what runs.
+void judge_release(Json const& status, std::vector<Finding>& findings) {
+    auto const engine = field(status, "engine");
+    if (engine.is_null())  // an older server
+        return;
+    auto const installed = field(engine, "installed");
+    if (installed.is_null()) {
+        findings.push_back({false, text_field(engine, "path") + " is no engine",
+                            "install librettos-netserver again: a restart would fail"});
+        return;
+    }
+    auto const when = text_field(installed, "runs");
+    if (when == "now")
+        return;
+    if (when == "given up") {
+        findings.push_back({false, "the installed engine was given up: " + text_field(engine, "refused"),
+                            "the one before serves, but a restart would run the installed one: install another"});
+        return;
+    }
+    findings.push_back({false,
+                        "another engine is installed: version " + text_field(installed, "version") + ", build " +
+                            short_build(text_field(installed, "build")),
+                        when == "after a reload"
+                            ? "systemctl reload librettos-netserver runs it; guests keep their connections"
+                            : "it needs a holder of its release: systemctl restart librettos-netserver (guests keep "
+                              "their connections)"});
+}
+
 // Until it is, data threads have not begun.
 bool lacks_hypervisor(Json const& status) {
     auto const connected = field(status, "hypervisor_connected");
@@ -131,6 +159,11 @@ bool link_is_up(Json const& status) {
     return link.is_boolean() ? link.get<bool>() : link.is_string() && link.get<std::string>() == "up";
 }
 
+std::string short_build(std::string const& build) {
+    constexpr std::size_t digits = 8;
+    return build.substr(0, digits);
+}
+
 bool process_exists(std::uint64_t pid) {
     auto const id = static_cast<pid_t>(pid);
     return id > 0 && static_cast<std::uint64_t>(id) == pid && (kill(id, 0) == 0 || errno == EPERM);
@@ -153,6 +186,7 @@ std::vector<Finding> diagnose(Json const& status, std::optional<StatsPair> const
     if (stats)
         judge_drops(*stats, findings);
     judge_engine(status, findings);
+    judge_release(status, findings);
     judge_guests(status, findings);
     std::stable_partition(findings.begin(), findings.end(), [](Finding const& finding) { return finding.unhealthy; });
     return findings;

@@ -27,6 +27,9 @@ struct StatsPair {
     double seconds() const { return static_cast<double>(after.taken_ns - before.taken_ns) / 1e9; }
 };
 
+// A build id as people are shown it: its first 8 digits.
+std::string short_build(std::string const& build);
+
 // `status`: result of the command of that name. Without statistics only what the server said is judged.
 std::vector<Finding> diagnose(nlohmann::json const& status, std::optional<StatsPair> const& stats);
 

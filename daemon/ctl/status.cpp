@@ -95,6 +95,14 @@ std::string address_line(Json const& network) {
     return vlan == 0 ? text : text + ", VLAN " + std::to_string(vlan);
 }
 
+std::string release(Json const& status) {
+    auto const version = text_field(status, "version");
+    auto const build = text_field(field(status, "engine"), "build");
+    auto const holder = text_field(status, "holder_version");
+    return "version " + version + (build.empty() ? "" : ", build " + short_build(build)) +
+           (holder.empty() || holder == version ? "" : ", holder of version " + holder);
+}
+
 void print_particulars(Session const& session, Json const& status) {
     auto const guests = field(status, "guests");
     auto const ports = field(status, "ports");
@@ -126,9 +134,8 @@ void print_particulars(Session const& session, Json const& status) {
          text_field(status, "hypervisor") + (authority.empty() ? "" : ", portmap kept by the " + authority));
     line("buffers     ",
          number(mbufs, "in_use") + " of " + number(mbufs, "total") + " in use, " + number(mbufs, "lost") + " lost");
-    line("server      ", "version " + text_field(status, "version") + ", holder pid " +
-                             std::to_string(number_field(status, "holder_pid")) + ", engine pid " +
-                             std::to_string(number_field(status, "pid")) + ", " +
+    line("server      ", release(status) + ", holder pid " + std::to_string(number_field(status, "holder_pid")) +
+                             ", engine pid " + std::to_string(number_field(status, "pid")) + ", " +
                              count(status, "data_threads", "data thread"));
     if (number_field(readopted, "guests") > 0)
         line("readopted   ", count(readopted, "guests", "guest") + " in " + tenths(field(readopted, "ms")) + " ms");

@@ -193,6 +193,7 @@ class Lab:
     """See the module. `config` is merged into the server's configuration (None takes a key away)."""
 
     guest_prefix = ()  # the beginning of the command that starts librettos-guest
+    engine = None  # the server's shared object, if not the build's
     scale = rate_scale = 1  # factors of amounts, and of how much in a second, for places that are slower
 
     def __init__(self, build, *, mtu=1500, config=None, hypervisord_options=(), start=True):
@@ -328,7 +329,7 @@ class Lab:
             self.wait_for_server()
 
     def server_command(self, config_path):
-        return [str(self.program("librettos-netserver")), "--config", str(config_path)]
+        return [str(self.program("librettos-netserver")), "--config", str(config_path), *(["--engine", str(self.engine)] if self.engine else [])]
 
     def wait_for_server(self):
         self._wait_alive(self.server_process, lambda: self.ctl("status") is not None, "an answer of librettos-netserver")
@@ -426,6 +427,12 @@ class Lab:
             wait_until(lambda: self.ctl("status")["engine_generation"] > before["engine_generation"], "the next engine",
                        explain=self.report)
         return before["pid"]
+
+    def reload_server(self):
+        """What `systemctl reload` does; waits until the next engine answers."""
+        before = self.ctl("status")["engine_generation"]
+        self.server_process.signal(signal.SIGHUP)
+        wait_until(lambda: self.ctl("status")["engine_generation"] > before, "the next engine", explain=self.report)
 
     def kill_server(self):
         """kill -9 of holder and engine at the same time; nothing starts them again."""

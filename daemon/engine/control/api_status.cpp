@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The control API: the server's state and its ports.
 #include <dirent.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include "daemon/engine/control/api_commands.hpp"
 #include "daemon/engine/control/api_error.hpp"
 #include "daemon/engine/control/strict_text.hpp"
+#include "daemon/engine/object/inspect.hpp"
 
 namespace librettos::control {
 
@@ -38,6 +40,35 @@ Json mbufs_json(EngineBoot const& boot) {
     for (std::size_t t = 0; boot.stats != nullptr && t < boot.data_threads && t < max_data_threads; ++t)
         lost += boot.stats->thread[t].mbufs_lost.load(std::memory_order_relaxed);
     return {{"total", use.total}, {"in_use", use.in_use}, {"lost", lost}};
+}
+
+// What is installed where the holder takes engines from, and how it would come to run.
+Json installed_json(EngineBoot::Release const& release) {
+    int const fd = open(release.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return nullptr;
+    Json json = nullptr;
+    try {
+        auto const installed = inspect_engine(fd);
+        bool const same = installed.version == release.engine && installed.build == release.build;
+        char const* runs = same ? "now" : "after a reload";
+        if (!misfit(installed.contract, own_contract()).empty())
+            runs = "after a restart";
+        else if (!same && installed.build == release.given_up)
+            runs = "given up";
+        json = {{"version", installed.version}, {"build", installed.build}, {"runs", runs}};
+    } catch (EngineObjectError const&) {  // null: none
+    }
+    close(fd);
+    return json;
+}
+
+Json engine_json(EngineBoot::Release const& release) {
+    return {{"version", release.engine},
+            {"build", release.build},
+            {"path", release.path},
+            {"installed", installed_json(release)},
+            {"refused", text_or_null(release.refused)}};
 }
 
 std::vector<std::uint8_t> protocols_of(Json const& request) {
@@ -116,7 +147,9 @@ Json ApiCommands::direct_status() const {
 
 Json ApiCommands::status() {
     Json json;
-    json["version"] = LIBRETTOS_VERSION;
+    json["version"] = boot_.release.engine;
+    json["holder_version"] = boot_.release.holder;
+    json["engine"] = engine_json(boot_.release);
     json["hypervisor"] = hypervisor_ != nullptr ? std::string(hypervisor_->name()) : config_.hypervisor;
     json["hypervisor_connected"] = hypervisor_ != nullptr;
     json["portmap_authority"] =

@@ -74,9 +74,9 @@ TEST_F(Api, StatusHasEveryKey) {
     settle();
     world.set_port(IPPROTO_TCP, 80, lvif_port_entry(LVIF_PORT_BOUND, guest.domain.value, 0));
     auto const status = result({{"command", "status"}});
-    for (auto const* key :
-         {"version", "hypervisor", "portmap_authority", "pid", "holder_pid", "uptime_s", "engine_generation", "port",
-          "network", "data_threads", "guests", "ports", "mbufs", "direct", "readopted", "resources"})
+    for (auto const* key : {"version", "holder_version", "engine", "hypervisor", "portmap_authority", "pid",
+                            "holder_pid", "uptime_s", "engine_generation", "port", "network", "data_threads", "guests",
+                            "ports", "mbufs", "direct", "readopted", "resources"})
         EXPECT_TRUE(status.contains(key)) << key;
     EXPECT_EQ(status["hypervisor"], "fake");
     EXPECT_EQ(status["pid"], getpid());

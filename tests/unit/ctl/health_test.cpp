@@ -10,6 +10,7 @@ namespace librettos::ctl {
 namespace {
 
 using test::healthy_status;
+using test::Json;
 
 class Health : public ::testing::Test {
   protected:
@@ -38,6 +39,32 @@ class Health : public ::testing::Test {
 
 TEST_F(Health, NothingIsWrong) {
     EXPECT_TRUE(findings().empty());
+}
+
+TEST_F(Health, WhatIsInstalledAndDoesNotRun) {
+    auto const engine = [&](Json const& installed, Json const& refused) {
+        status_["engine"] = {{"version", "0.1.0"},
+                             {"build", "abcdef0123"},
+                             {"path", "/lib/engine.so"},
+                             {"refused", refused},
+                             {"installed", installed}};
+        return findings();
+    };
+    Json installed{{"version", "0.2.0"}, {"build", "0123456789abcdef"}, {"runs", "now"}};
+    EXPECT_TRUE(engine(installed, nullptr).empty());
+    installed["runs"] = "after a reload";
+    auto found = engine(installed, nullptr);
+    ASSERT_EQ(found.size(), 1U);
+    EXPECT_FALSE(found[0].unhealthy);
+    EXPECT_EQ(found[0].what, "another engine is installed: version 0.2.0, build 01234567");
+    EXPECT_NE(found[0].action.find("systemctl reload librettos-netserver"), std::string::npos);
+    installed["runs"] = "after a restart";
+    EXPECT_NE(engine(installed, nullptr).at(0).action.find("systemctl restart librettos-netserver"), std::string::npos);
+    installed["runs"] = "given up";
+    found = engine(installed, "engine /lib/engine.so was killed");
+    ASSERT_EQ(found.size(), 1U);
+    EXPECT_EQ(found[0].what, "the installed engine was given up: engine /lib/engine.so was killed");
+    EXPECT_EQ(engine(nullptr, nullptr).at(0).what, "/lib/engine.so is no engine");
 }
 
 TEST_F(Health, GrowingRingFullIsANoteWithRateAndAdvice) {
