@@ -9,7 +9,7 @@ from accounts import Accounts
 from download import NGINX_ALONE, Downloads
 from kernel_guest import KernelGuest, build_module
 from loads import EchoLoad
-from netserver import DEDICATED4, SHARED4, WIRE4, NetServer
+from netserver import DEDICATED4, DEDICATED6, SHARED4, WIRE4, WIRE6, NetServer
 
 RELOADS = 10
 # Prints the MAC that says, unasked, that it has the address.
@@ -36,7 +36,7 @@ class KernelFrontend(Downloads, EchoLoad, Accounts, case.XenTest):
         super().setUpClass()
         if build_module(cls.lab.build, cls.lab.work) is None:
             raise unittest.SkipTest("there is no module for the domUs' kernel: the headers of that kernel are not installed")
-        cls.server = NetServer.start_for(cls)
+        cls.server = NetServer.start_for(cls, ipv6=True)
         cls.start_guest()
 
     @classmethod
@@ -78,6 +78,13 @@ class KernelFrontend(Downloads, EchoLoad, Accounts, case.XenTest):
 
     def test_content_both_ways(self):
         self.start_load()
+        self.end_load()
+
+    def test_ipv6(self):
+        self.guest.configure()  # an interface that is set down loses its addresses of IPv6
+        self.assertIn(" 0% packet loss", self.server.on_the_wire(f"ping -6 -c 20 -i 0.05 -W 10 -s 1400 {DEDICATED6}"))
+        self.assertIn(" 0% packet loss", self.guest.run(f"ping -6 -c 5 -W 10 {WIRE6}"))
+        self.start_load(DEDICATED6)
         self.end_load()
 
     def test_engine_killed(self):

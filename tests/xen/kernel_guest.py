@@ -23,6 +23,11 @@ offered=/sys/class/net/$interface/lvif
 ip link set $interface up
 ip addr replace $(cat $offered/ipv4) dev $interface
 ip route replace default via $(cat $offered/gateway4)
+address6=$(cat $offered/ipv6)
+if [ "$address6" ]; then
+    /bin/ip addr replace $address6 dev $interface nodad
+    /bin/ip -6 route replace default via $(cat $offered/gateway6) dev $interface
+fi
 until [ $(cat /sys/class/net/$interface/carrier) = 1 ]; do sleep 0.1; done
 """
 UNLOAD = """

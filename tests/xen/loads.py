@@ -6,11 +6,11 @@ from netserver import DEDICATED4
 
 
 class EchoLoad:
-    def start_load(self):
+    def start_load(self, address=DEDICATED4):
         self.machine.put("echo_load.py", (HERE / "echo_load.py").read_text())
         self.machine.run("rm -f /tmp/load /tmp/stop")
         self.load = self.machine.start_step(
-            f"STILL_S={60 * PATIENCE} exec ip netns exec wire python3 -B /lab/echo_load.py {DEDICATED4} 7 /tmp/load /tmp/stop")
+            f"STILL_S={60 * PATIENCE} exec ip netns exec wire python3 -B /lab/echo_load.py {address} 7 /tmp/load /tmp/stop")
         self.addCleanup(self.machine.run, "touch /tmp/stop")
         self.progress()
 

@@ -8,6 +8,7 @@ from machine import Failure
 
 WIRE4, SHARED4 = "10.9.0.1", "10.9.0.2"
 DEDICATED4 = "10.9.0.20"
+WIRE6, SHARED6, DEDICATED6 = "fd09::1", "fd09::2", "fd09::20"
 
 
 def wire(make_interface):
@@ -53,17 +54,17 @@ stats = "/run/librettos/stats"
 
 
 class NetServer:
-    """One per machine. It runs in `host`: dom0, or a DomU."""
+    """One per machine. It runs in `host`: dom0, or a DomU. `ipv6`: the network has that, too."""
 
     start_command = "mkdir -p /run/librettos; echo $$ >/run/holder.pid; exec librettos-netserver --config /lab/netserver.toml"
 
-    def __init__(self, machine, port=PORT, host=None):
-        self.machine, self.host, self._port, self._step = machine, host or machine, port, None
+    def __init__(self, machine, port=PORT, host=None, ipv6=False):
+        self.machine, self.host, self._port, self._ipv6, self._step = machine, host or machine, port, ipv6, None
 
     @classmethod
-    def start_for(cls, group, port=PORT):
+    def start_for(cls, group, port=PORT, ipv6=False):
         """One with its wire, running, that ends with the group of tests."""
-        server = cls(group.machine, port)
+        server = cls(group.machine, port, ipv6=ipv6)
         server.make_wire()
         group.addClassCleanup(server.clean_up)
         server.start()
@@ -71,7 +72,12 @@ class NetServer:
 
     def make_wire(self):
         self.machine.run(MAKE_WIRE)
-        self.machine.put("netserver.toml", CONFIGURATION % self._port)
+        configuration = CONFIGURATION % self._port
+        if self._ipv6:
+            self.machine.run(f"ip -n wire addr add {WIRE6}/64 dev wire0 nodad")
+            configuration = configuration.replace("[network]", f'[network]\nipv6 = "{SHARED6}/64"\ngateway6 = "{WIRE6}"')
+            configuration = configuration.replace("[dedicated]", f'[dedicated]\nipv6 = ["{DEDICATED6}"]')
+        self.machine.put("netserver.toml", configuration)
 
     def launch(self):
         """The step that is the server."""
