@@ -16,7 +16,6 @@
 #include <map>
 #include <set>
 #include <system_error>
-#include <utility>
 
 namespace librettos {
 namespace {
@@ -27,23 +26,6 @@ constexpr std::size_t name_digits_of_build = 8;
 [[noreturn]] void refuse(std::string const& path, std::string const& why, std::string const& action) {
     throw EngineImageError("engine " + path + " " + why + (action.empty() ? "" : "; " + action));
 }
-
-class File {
-  public:
-    explicit File(int fd) : fd_(fd) {}
-    ~File() {
-        if (fd_ >= 0) {
-            close(fd_);
-        }
-    }
-    File(File const&) = delete;
-    File& operator=(File const&) = delete;
-    int fd() const { return fd_; }
-    int release() { return std::exchange(fd_, -1); }
-
-  private:
-    int fd_;
-};
 
 struct stat status_of(std::string const& path) {
     struct stat info {};
@@ -86,22 +68,22 @@ std::string copy_of_bytes(int from, int to, std::uint64_t size) {
 }
 
 // Only what is loaded is copied: debug information is many times as large.
-int sealed_copy(std::string const& path, int source) {
+UniqueFd sealed_copy(std::string const& path, int source) {
     std::uint64_t const size = inspect_engine(source).loaded_bytes;
     if (size > most_loaded_bytes) {
         refuse(path, "is larger than an engine", "");
     }
-    File copy(memfd_create("librettos-engine", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-    if (copy.fd() < 0) {
+    UniqueFd copy(memfd_create("librettos-engine", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    if (!copy) {
         refuse(path, "cannot be copied: memfd_create: " + std::generic_category().message(errno), "");
     }
-    if (std::string const failure = copy_of_bytes(source, copy.fd(), size); !failure.empty()) {
+    if (std::string const failure = copy_of_bytes(source, copy.get(), size); !failure.empty()) {
         refuse(path, failure, "");
     }
-    if (fcntl(copy.fd(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) != 0) {
+    if (fcntl(copy.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) != 0) {
         refuse(path, "cannot be sealed: " + std::generic_category().message(errno), "");
     }
-    return copy.release();
+    return copy;
 }
 
 // Loaded libraries: "librte_eal" -> "librte_eal.so.23".
@@ -126,13 +108,13 @@ Libraries loaded_libraries() {
 EngineImage::EngineImage(std::string const& path) {
     std::error_code unknown;
     std::filesystem::path const real = std::filesystem::canonical(path, unknown);
-    File const file(unknown ? -1 : open(real.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-    if (file.fd() < 0) {
+    UniqueFd const file(unknown ? -1 : open(real.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    if (!file) {
         refuse(path, "cannot be opened: " + (unknown ? unknown.message() : std::generic_category().message(errno)),
                "install librettos-netserver again");
     }
     struct stat info {};
-    if (fstat(file.fd(), &info) != 0 || !S_ISREG(info.st_mode)) {
+    if (fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
         refuse(real, "is no file", "install librettos-netserver again");
     }
     require_trusted(real, info, false);
@@ -143,34 +125,14 @@ EngineImage::EngineImage(std::string const& path) {
         }
     }
     try {
-        fd_ = sealed_copy(real, file.fd());
-        object_ = inspect_engine(fd_);  // of the copy: nobody changes that any more
+        fd_ = sealed_copy(real, file.get());
+        object_ = inspect_engine(fd_.get());  // of the copy: nobody changes that any more
         if (std::string const why = misfit(object_.contract, own_contract()); !why.empty()) {
             refuse(real, "(" + name() + ") " + why, "systemctl restart librettos-netserver starts both anew");
         }
     } catch (EngineObjectError const& error) {
-        close(std::exchange(fd_, -1));
         refuse(real, error.what(), "install librettos-netserver again");
-    } catch (...) {
-        close(std::exchange(fd_, -1));
-        throw;
     }
-}
-
-EngineImage::~EngineImage() {
-    if (fd_ >= 0) {
-        close(fd_);
-    }
-}
-
-EngineImage::EngineImage(EngineImage&& other) noexcept
-    : fd_(std::exchange(other.fd_, -1)), object_(std::move(other.object_)) {
-}
-
-EngineImage& EngineImage::operator=(EngineImage&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    std::swap(object_, other.object_);
-    return *this;
 }
 
 bool EngineImage::same_build(EngineImage const& other) const {

@@ -8,6 +8,7 @@
 
 #include "daemon/engine/boot.hpp"
 #include "daemon/engine/object/inspect.hpp"
+#include "drivers/unique_fd.hpp"
 
 namespace librettos {
 
@@ -22,18 +23,15 @@ class EngineImage {
     // Nothing of the file is run. Throws EngineImageError when it is missing, no engine, one that was built for another
     // holder, or one that others than those who may write this program may write.
     explicit EngineImage(std::string const& path);
-    ~EngineImage();
-    EngineImage(EngineImage&& other) noexcept;
-    EngineImage& operator=(EngineImage&& other) noexcept;
 
-    int fd() const { return fd_; }
+    int fd() const { return fd_.get(); }
     EngineObject const& object() const { return object_; }
     bool same_build(EngineImage const& other) const;  // false if that cannot be told
     // "0.1.0, build 1a2b3c4d"
     std::string name() const;
 
   private:
-    int fd_ = -1;
+    UniqueFd fd_;
     EngineObject object_;
 };
 

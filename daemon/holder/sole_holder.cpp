@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <system_error>
@@ -38,34 +37,30 @@ std::string holder_of(int fd) {
                : "";
 }
 
-}  // namespace
-
 // A record lock is the process' own: an engine that outlives its holder for a moment does not have it.
-SoleHolder::Lock::Lock(std::string const& beside) {
-    make_directory_of(beside);
-    std::string const path = beside + ".lock";
-    fd_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd_ < 0) {
+UniqueFd locked_file_beside(std::string const& neighbour) {
+    make_directory_of(neighbour);
+    std::string const path = neighbour + ".lock";
+    UniqueFd file(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!file) {
         fail(errno, "cannot open " + path + " (check [paths] in the configuration, and run the server as root)");
     }
     flock lock = whole_file();
-    if (fcntl(fd_, F_SETLK, &lock) != 0) {
+    if (fcntl(file.get(), F_SETLK, &lock) != 0) {
         int const error = errno;
-        std::string const other = holder_of(fd_);
-        close(fd_);
         if (error == EACCES || error == EAGAIN) {
-            fail(EBUSY, "another librettos-netserver" + other + " has " + path +
+            fail(EBUSY, "another librettos-netserver" + holder_of(file.get()) + " has " + path +
                             " (stop it, or write another paths.stats, paths.api_socket and port.device for this one)");
         }
         fail(error, "cannot lock " + path);
     }
+    return file;
 }
 
-SoleHolder::Lock::~Lock() {
-    close(fd_);
-}
+}  // namespace
 
-SoleHolder::SoleHolder(Config::Paths const& paths) : stats_(paths.stats), api_socket_(paths.api_socket) {
+SoleHolder::SoleHolder(Config::Paths const& paths)
+    : stats_(locked_file_beside(paths.stats)), api_socket_(locked_file_beside(paths.api_socket)) {
 }
 
 }  // namespace librettos

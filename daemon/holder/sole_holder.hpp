@@ -6,6 +6,7 @@
 #include <string>
 
 #include "daemon/config/config.hpp"
+#include "drivers/unique_fd.hpp"
 
 namespace librettos {
 
@@ -17,19 +18,8 @@ class SoleHolder {
     explicit SoleHolder(Config::Paths const& paths);
 
   private:
-    class Lock {
-      public:
-        explicit Lock(std::string const& beside);
-        ~Lock();
-        Lock(Lock const&) = delete;
-        Lock& operator=(Lock const&) = delete;
-
-      private:
-        int fd_;
-    };
-
-    Lock stats_;
-    Lock api_socket_;
+    UniqueFd stats_;
+    UniqueFd api_socket_;
 };
 
 }  // namespace librettos

@@ -9,7 +9,6 @@
 #include <net/if_arp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -78,49 +77,45 @@ std::uint16_t send_callback(std::uint16_t, std::uint16_t, rte_mbuf** frames, std
 
 PacketPort::PacketPort(std::string const& interface, PortOptions const& options, std::uint16_t queues,
                        rte_mempool* pool) {
-    try {
-        Group group;
-        for (std::uint16_t i = 0; i < queues; ++i) {
-            open(interface, options);
-            if (queues > 1) {
-                group.join(sockets_.back());
-            }
-            void* const room = rte_zmalloc("packet queue", sizeof(PacketQueue), alignof(PacketQueue));
-            if (room == nullptr) {
-                throw NicError("no memory for the queues of " + interface + "; write a larger port.memory_mib");
-            }
-            try {
-                queues_.push_back(new (room) PacketQueue(sockets_.back(), pool));
-            } catch (...) {
-                rte_free(room);
-                throw;
-            }
+    Group group;
+    for (std::uint16_t i = 0; i < queues; ++i) {
+        int const socket = sockets_.emplace_back(open(interface, options)).get();
+        if (queues > 1) {
+            group.join(socket);
         }
-    } catch (...) {
-        close();
-        throw;
+        std::unique_ptr<void, decltype(&rte_free)> room(
+            rte_zmalloc("packet queue", sizeof(PacketQueue), alignof(PacketQueue)), rte_free);
+        if (!room) {
+            throw NicError("no memory for the queues of " + interface + "; write a larger port.memory_mib");
+        }
+        queues_.emplace_back(new (room.get()) PacketQueue(socket, pool));
+        room.release();
     }
 }
 
 PacketPort::~PacketPort() {
-    close();
-}
-
-void PacketPort::close() noexcept {
     release();
-    for (PacketQueue* const queue : queues_) {
-        std::destroy_at(queue);
-        rte_free(queue);
-    }
-    std::for_each(sockets_.begin(), sockets_.end(), ::close);
 }
 
-void PacketPort::open(std::string const& interface, PortOptions const& options) {
-    int const fd = ::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);  // nothing comes before it is bound
-    if (fd < 0) {
+void PacketPort::FreeQueue::operator()(PacketQueue* queue) const {
+    std::destroy_at(queue);
+    rte_free(queue);
+}
+
+std::vector<int> PacketPort::sockets() const {
+    std::vector<int> fds;
+    for (UniqueFd const& socket : sockets_) {
+        fds.push_back(socket.get());
+    }
+    return fds;
+}
+
+UniqueFd PacketPort::open(std::string const& interface, PortOptions const& options) {
+    UniqueFd made(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));  // nothing comes before it is bound
+    if (!made) {
         fail("packet socket", errno);
     }
-    sockets_.push_back(fd);
+    int const fd = made.get();
     ifreq request{};
     interface.copy(request.ifr_name, IFNAMSIZ - 1);
     if (ioctl(fd, SIOCGIFINDEX, &request) != 0) {
@@ -151,13 +146,14 @@ void PacketPort::open(std::string const& interface, PortOptions const& options) 
     if (bind(fd, reinterpret_cast<sockaddr const*>(&address), sizeof address) != 0) {
         fail("packet socket on " + interface, errno);
     }
+    return made;
 }
 
 void PacketPort::take_over(std::uint16_t port_id) {
     port_id_ = port_id;
     for (std::uint16_t i = 0; i < queues_.size(); ++i) {
-        callbacks_.push_back({rte_eth_add_rx_callback(port_id, i, receive_callback, queues_[i]), nullptr});
-        callbacks_.back().send = rte_eth_add_tx_callback(port_id, i, send_callback, queues_[i]);
+        callbacks_.push_back({rte_eth_add_rx_callback(port_id, i, receive_callback, queues_[i].get()), nullptr});
+        callbacks_.back().send = rte_eth_add_tx_callback(port_id, i, send_callback, queues_[i].get());
         if (callbacks_.back().receive == nullptr || callbacks_.back().send == nullptr) {
             throw NicError("DPDK takes no callbacks (" + std::string(rte_strerror(rte_errno)) +
                            "); it has to be built with RTE_ETHDEV_RXTX_CALLBACKS, as Debian's is");
@@ -177,7 +173,9 @@ int PacketPort::join(int membership) const {
     packet_mreq request{};
     request.mr_ifindex = index_;
     request.mr_type = static_cast<unsigned short>(membership);
-    return setsockopt(sockets_.front(), SOL_PACKET, PACKET_ADD_MEMBERSHIP, &request, sizeof request) == 0 ? 0 : -errno;
+    return setsockopt(sockets_.front().get(), SOL_PACKET, PACKET_ADD_MEMBERSHIP, &request, sizeof request) == 0
+               ? 0
+               : -errno;
 }
 
 int PacketPort::receive_all_multicast() const {

@@ -5,10 +5,12 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "drivers/nic/port_options.hpp"
+#include "drivers/unique_fd.hpp"
 
 struct rte_mempool;
 struct rte_eth_rxtx_callback;
@@ -32,7 +34,7 @@ class PacketPort {
     void release() noexcept;
 
     // Of each queue: readable when a frame waits.
-    std::vector<int> const& sockets() const { return sockets_; }
+    std::vector<int> sockets() const;
     std::array<std::uint8_t, 6> mac() const { return mac_; }
     // What the interface hands to us, until the sockets are closed. 0 or -errno.
     int receive_all_multicast() const;
@@ -44,14 +46,17 @@ class PacketPort {
         rte_eth_rxtx_callback const* send;
     };
 
-    void open(std::string const& interface, PortOptions const& options);
-    void close() noexcept;
+    struct FreeQueue {
+        void operator()(PacketQueue* queue) const;
+    };
+
+    UniqueFd open(std::string const& interface, PortOptions const& options);
     int join(int membership) const;
 
     int index_ = 0;  // of the interface
     std::array<std::uint8_t, 6> mac_{};
-    std::vector<int> sockets_;
-    std::vector<PacketQueue*> queues_;
+    std::vector<UniqueFd> sockets_;
+    std::vector<std::unique_ptr<PacketQueue, FreeQueue>> queues_;
     std::uint16_t port_id_ = 0;
     std::vector<Callbacks> callbacks_;
 };

@@ -12,6 +12,7 @@
 #include "daemon/engine/control/api_error.hpp"
 #include "daemon/engine/control/strict_text.hpp"
 #include "daemon/engine/object/inspect.hpp"
+#include "drivers/unique_fd.hpp"
 
 namespace librettos::control {
 
@@ -44,23 +45,21 @@ Json mbufs_json(EngineBoot const& boot) {
 
 // What is installed where the holder takes engines from, and how it would come to run.
 Json installed_json(EngineBoot::Release const& release) {
-    int const fd = open(release.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
+    UniqueFd const file(open(release.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    if (!file)
         return nullptr;
-    Json json = nullptr;
     try {
-        auto const installed = inspect_engine(fd);
+        auto const installed = inspect_engine(file.get());
         bool const same = installed.version == release.engine && installed.build == release.build;
         char const* runs = same ? "now" : "after a reload";
         if (!misfit(installed.contract, own_contract()).empty())
             runs = "after a restart";
         else if (!same && installed.build == release.given_up)
             runs = "given up";
-        json = {{"version", installed.version}, {"build", installed.build}, {"runs", runs}};
-    } catch (EngineObjectError const&) {  // null: none
+        return {{"version", installed.version}, {"build", installed.build}, {"runs", runs}};
+    } catch (EngineObjectError const&) {
+        return nullptr;
     }
-    close(fd);
-    return json;
 }
 
 Json engine_json(EngineBoot::Release const& release) {

@@ -12,7 +12,7 @@
 
 #include "drivers/hypervisor/local/machine.hpp"
 #include "drivers/hypervisor/local/request.hpp"
-#include "drivers/hypervisor/local/unique_fd.hpp"
+#include "drivers/unique_fd.hpp"
 
 namespace librettos {
 

@@ -4,7 +4,7 @@
 
 #include <librettos/portmap.h>
 
-#include "drivers/hypervisor/local/unique_fd.hpp"
+#include "drivers/unique_fd.hpp"
 
 namespace librettos {
 

@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-#include "drivers/hypervisor/local/unique_fd.hpp"
+#include "drivers/unique_fd.hpp"
 #include "hypervisord_protocol.h"
 
 namespace librettos {
