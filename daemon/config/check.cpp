@@ -191,10 +191,14 @@ void check_patterns(std::vector<std::string> const& patterns, std::string const&
     }
 }
 
-void interface_name(SourceMap const& source, std::string const& key, std::string const& name, std::size_t longest) {
+bool is_interface_name(std::string const& name, std::size_t longest) {
     bool const odd =
         std::any_of(name.begin(), name.end(), [](unsigned char c) { return c <= ' ' || c > '~' || c == '/'; });
-    if (name.empty() || name.size() > longest || odd || name == "." || name == "..") {
+    return !name.empty() && name.size() <= longest && !odd && name != "." && name != "..";
+}
+
+void interface_name(SourceMap const& source, std::string const& key, std::string const& name, std::size_t longest) {
+    if (!is_interface_name(name, longest)) {
         source.fail(key, "\"" + name + "\" is no interface's name; write 1 to " + std::to_string(longest) +
                              " characters without blanks and slashes");
     }
@@ -296,7 +300,7 @@ void check_device(std::string const& device, SourceMap const& source) {
                                        name.substr(0, name.find(',')) + "\"");
     }
     bool const of_dpdk = device.starts_with("net_") || device.find(':') != std::string::npos;
-    if (!of_dpdk && (device.size() > longest_interface || device.find_first_of(", /\t") != std::string::npos)) {
+    if (!of_dpdk && (!is_interface_name(device, longest_interface) || device.find(',') != std::string::npos)) {
         source.fail("port.device", "\"" + device +
                                        "\" is neither a Linux interface (\"eth1\", at most 15 characters), nor a PCI "
                                        "address (\"0000:03:00.0\"), nor a device of DPDK's (\"net_...\")");

@@ -104,11 +104,14 @@ class ConfigError : public std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-// The file's text, unchecked.
-std::string read_config(std::string const& path);
+// A file's content and what it means.
+struct LoadedConfig {
+    Config config;
+    std::string text;
+};
+
 // `name` stands for the file in messages.
 Config parse_config(std::string_view text, std::string_view name);
-// Both.
-Config load_config(std::string const& path);
+LoadedConfig load_config(std::string const& path);
 
 }  // namespace librettos

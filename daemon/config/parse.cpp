@@ -341,20 +341,18 @@ Config parse_config(std::string_view text, std::string_view name) {
     return config;
 }
 
-std::string read_config(std::string const& path) {
+LoadedConfig load_config(std::string const& path) {
     std::ifstream file(path, std::ios::binary);
-    std::ostringstream text;
+    std::ostringstream content;
     // An empty file makes the extraction fail without an error of its own: it is reported by what it lacks.
-    if (!file || (file.peek() != std::ifstream::traits_type::eof() && !(text << file.rdbuf())) || file.bad()) {
+    if (!file || (file.peek() != std::ifstream::traits_type::eof() && !(content << file.rdbuf())) || file.bad()) {
         int const error = errno;
         throw ConfigError(path + ": cannot be read: " + std::generic_category().message(error) +
                           "; write a configuration there or name another with --config");
     }
-    return text.str();
-}
-
-Config load_config(std::string const& path) {
-    return parse_config(read_config(path), path);
+    std::string text = content.str();
+    Config config = parse_config(text, path);
+    return {std::move(config), std::move(text)};
 }
 
 }  // namespace librettos

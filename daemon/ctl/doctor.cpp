@@ -51,7 +51,7 @@ StartCheck check_hypervisord(std::string const& path) {
 }
 
 std::vector<StartCheck> check_all(std::string const& config_path) try {
-    auto const config = load_config(config_path);
+    auto const config = load_config(config_path).config;
     std::vector<StartCheck> checks{{"configuration", Verdict::good, config_path, ""}, check_kernel()};
     auto const add = [&](std::vector<StartCheck> more) {
         std::move(more.begin(), more.end(), std::back_inserter(checks));

@@ -46,10 +46,10 @@ std::chrono::nanoseconds stall_patience(std::chrono::microseconds watchdog) {
 
 }  // namespace
 
-Holder::Holder(HolderOptions options, std::string config_text, EngineImage engine, Port& port,
+Holder::Holder(HolderOptions options, LoadedConfig loaded, EngineImage engine, Port& port,
                std::unique_ptr<Steering> steering)
     : options_(std::move(options)),
-      config_(parse_config(config_text, options_.config_path)),
+      config_(std::move(loaded.config)),
       image_(std::move(engine)),
       port_(port),
       port_fds_(open_fds()),
@@ -58,7 +58,7 @@ Holder::Holder(HolderOptions options, std::string config_text, EngineImage engin
       patience_(stall_patience(service_.watchdog())),
       progress_(patience_) {
     port_fds_.erase(image_.fd());  // a child keeps the one that it runs, until that is loaded
-    boot_.config_text = std::move(config_text);
+    boot_.config_text = std::move(loaded.text);
     boot_.release.holder = LIBRETTOS_VERSION;
     boot_.release.path = options_.engine_path;
     boot_.port = port_.description();
@@ -302,7 +302,7 @@ void Holder::reload() {
         return;
     }
     service_.reloading();
-    std::optional<ReloadedConfig> fresh = reloaded_config(options_.config_path, config_);
+    std::optional<LoadedConfig> fresh = reloaded_config(options_.config_path, config_);
     if (!fresh) {
         service_.ready();
         return;

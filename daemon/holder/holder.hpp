@@ -44,7 +44,7 @@ class Holder {
     static void block_signals();
 
     // `port` is up and outlives the holder; `steering` is null where there are no VFs. Throws std::system_error.
-    Holder(HolderOptions options, std::string config_text, EngineImage engine, Port& port,
+    Holder(HolderOptions options, LoadedConfig loaded, EngineImage engine, Port& port,
            std::unique_ptr<Steering> steering);
 
     // Until SIGTERM or SIGINT; the exit status. Ends the process at once (status 1) when only a new holder can help.

@@ -53,8 +53,8 @@ std::unique_ptr<Steering> make_steering(Config const& config, Port const& port) 
 }
 
 int hold(Options const& options) {
-    std::string const text = read_config(options.config_path);
-    Config const config = parse_config(text, options.config_path);
+    LoadedConfig loaded = load_config(options.config_path);
+    Config const& config = loaded.config;
     set_up_logging(options.log_level.empty() ? config.log.level : options.log_level, "");
     Holder::block_signals();
     if (auto const kernel = check_kernel(); kernel.verdict == StartCheck::Verdict::bad) {
@@ -65,8 +65,9 @@ int hold(Options const& options) {
     EngineImage engine(engine_path);
     Eal const eal(config.port, config.data.threads, open_machine_addresses);
     Port port(config.port, config.data.threads, eal);
-    return Holder({options.config_path, options.log_level, engine_path}, text, std::move(engine), port,
-                  make_steering(config, port))
+    auto steering = make_steering(config, port);
+    return Holder({options.config_path, options.log_level, engine_path}, std::move(loaded), std::move(engine), port,
+                  std::move(steering))
         .run();
 }
 

@@ -2,8 +2,6 @@
 // Re-reads the configuration file.
 #include "daemon/holder/reload.hpp"
 
-#include <utility>
-
 #include <spdlog/spdlog.h>
 
 namespace librettos {
@@ -19,16 +17,15 @@ void keep(T& fresh, T const& running, char const* key) {
 
 }  // namespace
 
-std::optional<ReloadedConfig> reloaded_config(std::string const& path, Config const& running) {
-    Config fresh;
-    std::string text;
+std::optional<LoadedConfig> reloaded_config(std::string const& path, Config const& running) {
+    LoadedConfig loaded;
     try {
-        text = read_config(path);
-        fresh = parse_config(text, path);
+        loaded = load_config(path);
     } catch (ConfigError const& error) {
         spdlog::error("{}; going on with the configuration as it was", error.what());
         return std::nullopt;
     }
+    Config& fresh = loaded.config;
     keep(fresh.port.device, running.port.device, "port.device");
     keep(fresh.port.eal, running.port.eal, "port.eal");
     keep(fresh.port.huge_pages, running.port.huge_pages, "port.huge_pages");
@@ -48,7 +45,7 @@ std::optional<ReloadedConfig> reloaded_config(std::string const& path, Config co
     keep(fresh.direct.pf, running.direct.pf, "direct.pf");
     keep(fresh.direct.vfs, running.direct.vfs, "direct.vfs");
     keep(fresh.direct.rate_mbps, running.direct.rate_mbps, "direct.rate_mbps");
-    return ReloadedConfig{std::move(fresh), std::move(text)};
+    return loaded;
 }
 
 }  // namespace librettos

@@ -9,14 +9,9 @@
 
 namespace librettos {
 
-struct ReloadedConfig {
-    Config config;
-    std::string text;
-};
-
 // Reads the file again. Nothing (and a log line) when it is wrong. In `config` what is fixed while the holder lives
 // (port, number of data threads, size and place of the statistics file) is kept as in `running`, with a log line that
 // says what to do when the file says otherwise.
-std::optional<ReloadedConfig> reloaded_config(std::string const& path, Config const& running);
+std::optional<LoadedConfig> reloaded_config(std::string const& path, Config const& running);
 
 }  // namespace librettos
