@@ -2,8 +2,6 @@
 // Bursts of a packet socket.
 #include "drivers/nic/packet_queue.hpp"
 
-#include <linux/if_packet.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
@@ -21,7 +19,6 @@ namespace librettos {
 namespace {
 
 constexpr std::uint32_t largest_frame_bytes = 65536 + RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN;
-constexpr std::size_t vlan_tag_bytes = RTE_VLAN_HLEN;
 
 // Of the checksum field: what it is to hold for the kernel, which completes it for each segment.
 void store_pseudo_header_sum(rte_mbuf& frame) {
@@ -44,12 +41,12 @@ tpacket_auxdata auxiliary_data(msghdr& message) {
 }
 
 void insert_tag(rte_mbuf& frame, tpacket_auxdata const& data) {
-    auto* const bytes = reinterpret_cast<std::uint8_t*>(rte_pktmbuf_prepend(&frame, vlan_tag_bytes));
-    std::memmove(bytes, bytes + vlan_tag_bytes, std::size_t{2} * RTE_ETHER_ADDR_LEN);
-    std::uint16_t const type =
-        (data.tp_status & TP_STATUS_VLAN_TPID_VALID) != 0 ? data.tp_vlan_tpid : std::uint16_t{RTE_ETHER_TYPE_VLAN};
-    std::array<rte_be16_t, 2> const tag{rte_cpu_to_be_16(type), rte_cpu_to_be_16(data.tp_vlan_tci)};
-    std::memcpy(bytes + std::size_t{2} * RTE_ETHER_ADDR_LEN, tag.data(), sizeof tag);
+    rte_mbuf* tagged = &frame;
+    frame.vlan_tci = data.tp_vlan_tci;
+    rte_vlan_insert(&tagged);  // an 802.1Q tag, for which buffers have room
+    if ((data.tp_status & TP_STATUS_VLAN_TPID_VALID) != 0) {
+        rte_pktmbuf_mtod(tagged, rte_ether_hdr*)->ether_type = rte_cpu_to_be_16(data.tp_vlan_tpid);
+    }
 }
 
 // Not this frame: it would be refused again.
@@ -64,7 +61,6 @@ PacketQueue::PacketQueue(int socket, rte_mempool* pool)
       pool_(pool),
       room_bytes_(rte_pktmbuf_data_room_size(pool) - std::uint32_t{RTE_PKTMBUF_HEADROOM}),
       parts_((largest_frame_bytes + room_bytes_ - 1) / room_bytes_) {
-    static_assert(sizeof(tpacket_auxdata) <= 20);
     if (parts_ > most_parts) {
         throw NicError("buffers of " + std::to_string(room_bytes_) + " bytes are too small for frames of 64 KiB");
     }

@@ -6,6 +6,7 @@
 // kernel's socket: a process that is killed in the middle leaves nothing to be mended.
 #pragma once
 
+#include <linux/if_packet.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -55,7 +56,7 @@ class PacketQueue {
   private:
     static constexpr unsigned burst = 32;
     static constexpr unsigned most_parts = 36;  // buffers of a frame
-    static constexpr unsigned control_bytes = CMSG_SPACE(20);
+    static constexpr unsigned control_bytes = CMSG_SPACE(sizeof(tpacket_auxdata));
 
     struct Received {
         std::array<rte_mbuf*, most_parts> parts;
