@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Runs librettosctl as a user does and collects what it prints; and a folder that goes away with the test.
+// Runs librettosctl as a user does and collects what it prints.
 #pragma once
 
 #include <fcntl.h>
@@ -17,27 +17,9 @@
 #include <utility>
 #include <vector>
 
+#include "tests/unit/temporary_folder.hpp"
+
 namespace librettos::test {
-
-class TemporaryFolder {
-  public:
-    TemporaryFolder() {
-        std::string pattern = (std::filesystem::temp_directory_path() / "ctl-test-XXXXXX").string();
-        if (mkdtemp(pattern.data()) == nullptr)
-            throw std::runtime_error("mkdtemp " + pattern);
-        path_ = pattern;
-    }
-    ~TemporaryFolder() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    TemporaryFolder(TemporaryFolder const&) = delete;
-    TemporaryFolder& operator=(TemporaryFolder const&) = delete;
-    std::string file(std::string const& name) const { return path_ + "/" + name; }
-
-  private:
-    std::string path_;
-};
 
 struct Output {
     int status = -1;  // exit status; 128 + signal

@@ -23,6 +23,7 @@
 
 #include "daemon/api/stats_file.hpp"
 #include "tests/unit/eventually.hpp"
+#include "tests/unit/temporary_folder.hpp"
 
 namespace librettos {
 
@@ -36,8 +37,6 @@ class RunningHolder {
     };
 
     explicit RunningHolder(Setting setting) : setting_(std::move(setting)) {
-        std::string pattern = (std::filesystem::temp_directory_path() / "librettos-holder-XXXXXX").string();
-        directory_ = mkdtemp(pattern.data());
         write_config("");
         prctl(PR_SET_CHILD_SUBREAPER, 1);  // an engine that outlived its holder would come to us
         open_notify_socket();
@@ -53,7 +52,6 @@ class RunningHolder {
         }
         forget_stats();
         close(notify_);
-        std::filesystem::remove_all(directory_);
     }
     RunningHolder(RunningHolder const&) = delete;
     RunningHolder& operator=(RunningHolder const&) = delete;
@@ -91,7 +89,7 @@ class RunningHolder {
     }
 
     pid_t pid() const { return pid_; }
-    std::string path(std::string const& name) const { return directory_ + "/" + name; }
+    std::string path(std::string const& name) const { return directory_.file(name); }
 
     // What a reader of the statistics file sees; waits for the file of the living holder.
     StatsHeader const& stats() {
@@ -181,7 +179,7 @@ class RunningHolder {
     }
 
     Setting setting_;
-    std::string directory_;
+    test::TemporaryFolder directory_;
     pid_t pid_ = -1;
     int notify_ = -1;
     std::string notices_;

@@ -10,6 +10,7 @@
 #include "daemon/holder/engine_image.hpp"
 #include "tests/unit/holder/engine_file.hpp"
 #include "tests/unit/holder/running_holder.hpp"
+#include "tests/unit/temporary_folder.hpp"
 
 namespace librettos {
 namespace {
@@ -18,13 +19,7 @@ using ::testing::HasSubstr;
 
 class Upgrade : public ::testing::Test {
   protected:
-    Upgrade() {
-        std::string pattern = (std::filesystem::temp_directory_path() / "librettos-engine-XXXXXX").string();
-        folder = mkdtemp(pattern.data());
-        path = folder + "/engine.so";
-        install_engine(path, engine);
-    }
-    ~Upgrade() override { std::filesystem::remove_all(folder); }
+    Upgrade() { install_engine(path, engine); }
 
     RunningHolder::Setting setting() const { return {.object = path}; }
 
@@ -46,8 +41,9 @@ class Upgrade : public ::testing::Test {
         }
     }
 
-    std::string folder;
-    std::string path;
+    test::TemporaryFolder home;
+    std::string const folder = home.path();
+    std::string path = home.file("engine.so");
     std::string const engine = bytes_of(ENGINE);
     std::string const crashing = bytes_of(CRASHING_ENGINE);
 };

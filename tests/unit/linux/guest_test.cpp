@@ -10,6 +10,7 @@
 
 #include "tests/unit/linux/patch_cable.hpp"
 #include "tests/unit/linux/spawned_program.hpp"
+#include "tests/unit/temporary_folder.hpp"
 
 namespace librettos::guest {
 namespace {
@@ -17,16 +18,13 @@ namespace {
 class TwoGuests : public testing::Test {
   protected:
     void SetUp() override {
-        std::string scratch = std::filesystem::temp_directory_path() / "librettos-guest-test-XXXXXX";
-        ASSERT_NE(mkdtemp(scratch.data()), nullptr);
-        folder_ = scratch;
         // Names of namespaces, too, are the test's own.
         if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0 ||
             (mkdir("/run/netns", 0755) < 0 && errno != EEXIST) ||
             mount("none", "/run/netns", "tmpfs", 0, nullptr) < 0) {
             GTEST_SKIP() << "needs root: a mount namespace of its own";
         }
-        socket_ = folder_ + "/hypervisor.sock";
+        socket_ = folder_.file("hypervisor.sock");
         hypervisor_.emplace(std::vector<std::string>{HYPERVISORD, "--socket", socket_, "--log-level", "warning"});
         ASSERT_TRUE(eventually([&] {  // its socket is there before it listens
             lvif_hv* attempt = nullptr;
@@ -40,7 +38,6 @@ class TwoGuests : public testing::Test {
         guests_[1].reset();
         cable_.reset();
         hypervisor_.reset();
-        std::filesystem::remove_all(folder_);
     }
     void plug_in() { cable_.emplace(socket_, std::array<std::string, 2>{"first", "second"}); }
     SpawnedProgram& run(unsigned guest, std::vector<std::string> const& steps) {
@@ -53,7 +50,7 @@ class TwoGuests : public testing::Test {
         return *guests_[guest];
     }
 
-    std::string folder_;
+    test::TemporaryFolder folder_;
     std::string socket_;
     std::optional<SpawnedProgram> hypervisor_;
     std::optional<PatchCable> cable_;
