@@ -29,8 +29,6 @@ sysctl -qw net.ipv6.conf.port0.disable_ipv6=1
 ethtool -K port0 tx off tso off gso off gro on >/dev/null
 """) + "ip link set port0 up\n"
 
-PORT = "port0"
-
 CONFIGURATION = f"""
 hypervisor = "xen"
 [port]
@@ -58,13 +56,13 @@ class NetServer:
 
     start_command = "mkdir -p /run/librettos; echo $$ >/run/holder.pid; exec librettos-netserver --config /lab/netserver.toml"
 
-    def __init__(self, machine, port=PORT, host=None, ipv6=False):
-        self.machine, self.host, self._port, self._ipv6, self._step = machine, host or machine, port, ipv6, None
+    def __init__(self, machine, host=None, ipv6=False):
+        self.machine, self.host, self._ipv6, self._step = machine, host or machine, ipv6, None
 
     @classmethod
-    def start_for(cls, group, port=PORT, ipv6=False):
+    def start_for(cls, group, ipv6=False):
         """One with its wire, running, that ends with the group of tests."""
-        server = cls(group.machine, port, ipv6=ipv6)
+        server = cls(group.machine, ipv6=ipv6)
         server.make_wire()
         group.addClassCleanup(server.clean_up)
         server.start()
@@ -72,7 +70,7 @@ class NetServer:
 
     def make_wire(self):
         self.machine.run(MAKE_WIRE)
-        configuration = CONFIGURATION % self._port
+        configuration = CONFIGURATION % "port0"
         if self._ipv6:
             self.machine.run(f"ip -n wire addr add {WIRE6}/64 dev wire0 nodad")
             configuration = configuration.replace("[network]", f'[network]\nipv6 = "{SHARED6}/64"\ngateway6 = "{WIRE6}"')
