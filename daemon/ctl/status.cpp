@@ -75,7 +75,7 @@ void print_findings(Session const& session, std::vector<Finding> const& findings
 std::string port_line(Json const& port) {
     auto const speed = number_field(port, "speed_mbps");
     return text_field(port, "device") + ", driver " + text_field(port, "driver") + ", MAC " + text_field(port, "mac") +
-           (speed == 0 ? "" : ", " + bit_rate(static_cast<double>(speed) * 1e6)) + ", MTU " +
+           ", " + (speed == 0 ? "speed unknown" : bit_rate(static_cast<double>(speed) * 1e6)) + ", MTU " +
            std::to_string(number_field(port, "mtu_bytes")) + ", " + counted(number_field(port, "queues"), "queue");
 }
 

@@ -2,10 +2,7 @@
 // Port set-up and the few control operations that stay with the holder.
 #include "drivers/nic/port.hpp"
 
-#include <net/if.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -88,18 +85,6 @@ std::string queue_advice(Device const& device, unsigned threads) {
                "\"";
     }
     return "write a smaller data.threads";
-}
-
-template <typename Call>
-int on_interface(std::string const& interface, ifreq& request, Call&& call) {
-    int const fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        return -errno;
-    }
-    interface.copy(request.ifr_name, IFNAMSIZ - 1);
-    int const result = call(fd) == 0 ? 0 : -errno;
-    ::close(fd);
-    return result;
 }
 
 int notify_link_change(std::uint16_t, rte_eth_event_type, void* fd, void*) {
@@ -323,6 +308,9 @@ void Port::come_before_vfs() {
 }
 
 LinkState Port::link() const {
+    if (!interface_.empty()) {
+        return interface_link(interface_);  // the driver reports what it wishes
+    }
     rte_eth_link link{};
     rte_eth_link_get_nowait(description_.port_id, &link);
     LinkState state{link.link_status == RTE_ETH_LINK_UP,
@@ -333,12 +321,6 @@ LinkState Port::link() const {
         if (real.stale) {
             refresh_ixgbe_link_soon(description_.port_id);
         }
-    }
-    if (!interface_.empty()) {
-        // The driver reports what it wishes; the interface knows.
-        ifreq request{};
-        int const error = on_interface(interface_, request, [&](int fd) { return ioctl(fd, SIOCGIFFLAGS, &request); });
-        state.up = error == 0 && (request.ifr_flags & IFF_UP) != 0 && (request.ifr_flags & IFF_RUNNING) != 0;
     }
     return state;
 }

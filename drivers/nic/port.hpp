@@ -10,6 +10,7 @@
 #include <set>
 
 #include "drivers/nic/eal.hpp"
+#include "drivers/nic/interface_link.hpp"
 #include "drivers/nic/ixgbe_registers.hpp"
 #include "drivers/nic/packet_port.hpp"
 #include "drivers/nic/port_description.hpp"
@@ -18,12 +19,6 @@
 struct rte_mempool;
 
 namespace librettos {
-
-struct LinkState {
-    bool up = false;
-    std::uint32_t speed_mbps = 0;  // 0: not known
-    bool operator==(LinkState const&) const = default;
-};
 
 class Port {
   public:
@@ -36,7 +31,8 @@ class Port {
 
     PortDescription const& description() const { return description_; }
     rte_mempool* pool() const { return pool_; }
-    // As the NIC has it. DPDK, where it missed a change, looks again soon after.
+    // As the NIC has it, or the interface behind a software port. DPDK, where it missed a change, looks again soon
+    // after.
     LinkState link() const;
     int link_changed_fd() const {
         return link_changed_fd_;

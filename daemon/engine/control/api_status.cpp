@@ -100,7 +100,7 @@ Json ApiCommands::port_status() const {
             {"driver", port.driver},
             {"mac", to_text(MacAddress{port.mac})},
             {"link", link_.up ? "up" : "down"},
-            {"speed_mbps", link_.speed_mbps},
+            {"speed_mbps", link_.speed_mbps == 0 ? Json() : Json(link_.speed_mbps)},
             {"mtu_bytes", port.mtu_bytes},
             {"queues", port.queues},
             {"offloads", offloads}};

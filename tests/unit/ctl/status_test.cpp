@@ -29,6 +29,14 @@ TEST_F(StatusTest, HealthyServer) {
     EXPECT_EQ(only_request(), (Json{{"schema", 1}, {"command", "status"}}));
 }
 
+TEST_F(StatusTest, UnknownSpeedIsCalledSo) {
+    auto status = healthy_status();
+    status["port"]["speed_mbps"] = nullptr;
+    serve_result(status);
+    EXPECT_EQ(line_with(run({"status"}).out, "port "),
+              "port        eth1, driver packet_socket, MAC 02:00:00:00:00:01, speed unknown, MTU 1500, 1 queue");
+}
+
 TEST_F(StatusTest, WorksWithoutStatisticsFile) {
     serve_result(healthy_status());
     EXPECT_EQ(run({"status"}).status, 0);

@@ -94,14 +94,26 @@ TEST(Port, LinkIsTheInterfaces) {
                   PortOptions const options = port_options("va");
                   Eal const eal(options);
                   Port const port(options, 1, eal);
-                  require(port.link().up, "up at first");
+                  require(port.link() == LinkState{true, 10'000}, "up at first, as fast as a veth says");
                   shell("ip link set vb down");
                   bool up = true;  // until the kernel's work queue has got to it
                   for (int i = 0; i < 1000 && up; ++i) {
                       usleep(10'000);
                       up = port.link().up;
                   }
-                  require(!up, "down with its peer");
+                  require(port.link() == LinkState{}, "down with its peer");
+              }),
+              "");
+}
+
+TEST(Port, SpeedThatAnInterfaceDoesNotKnowIsNotInvented) {
+    NEEDS_NAMESPACES();
+    EXPECT_EQ(in_namespace([] {
+                  shell("ip link add below type bridge && ip link set below up");
+                  PortOptions const options = port_options("below");
+                  Eal const eal(options);
+                  Port const port(options, 1, eal);
+                  require(port.link() == LinkState{true, 0}, std::to_string(port.link().speed_mbps) + " Mbit/s");
               }),
               "");
 }
