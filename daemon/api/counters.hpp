@@ -10,7 +10,8 @@
 
 namespace librettos {
 
-// Kept per guest and data thread. Frames that belong to no guest are counted in slot 0, "wire".
+// Kept per guest and data thread. Frames that belong to no guest are counted in slot 0, "wire". What the port lost is
+// counted by the holder, in the wire's cells of data thread 0: once a second, ten times a second while it grows.
 enum class Counter : std::uint8_t {
     none = 0,  // never incremented: "not dropped"
     to_guest_frames,
@@ -30,6 +31,9 @@ enum class Counter : std::uint8_t {
     segmented_frames,
     checksums_computed,
     coalesced_frames,
+    // a frame that the port lost
+    drop_wire_missed,
+    drop_wire_merged,
     // a frame for a guest, or for nobody
     drop_ring_full,
     drop_too_long,
@@ -86,6 +90,8 @@ inline constexpr std::array<CounterText, counter_count> counter_texts{{
     {"segmented_frames", "large TCP frames cut into segments by the server"},
     {"checksums_computed", "checksums completed by the server"},
     {"coalesced_frames", "TCP segments merged into a larger frame for the guest"},
+    {"drop_wire_missed", "came while the NIC's receive queue was full, or no buffer was free"},
+    {"drop_wire_merged", "merged by the kernel into more than 64 KiB, or into what is not TCP"},
     {"drop_ring_full", "the guest's rx ring had no room"},
     {"drop_too_long", "longer than the guest's ring or MTU takes"},
     {"drop_malformed", "a header is cut short or contradicts itself"},

@@ -110,6 +110,11 @@ void StatsFile::create(std::string const& unfinished, std::uint32_t threads, std
     inode_ = info.st_ino;
 }
 
+void StatsFile::set_wire(Counter counter, std::uint64_t value) const {
+    auto* const cells = reinterpret_cast<std::uint64_t*>(static_cast<char*>(memory_) + header()->cells_offset);
+    __atomic_store_n(cells + static_cast<std::size_t>(counter), value, __ATOMIC_RELAXED);
+}
+
 StatsFile::~StatsFile() {
     struct stat info {};
     if (stat(path_.c_str(), &info) == 0 && info.st_dev == device_ && info.st_ino == inode_) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 
+#include "daemon/api/counters.hpp"
 #include "daemon/api/stats_file.hpp"
 
 namespace librettos {
@@ -26,6 +27,8 @@ class StatsFile {
     StatsFile& operator=(StatsFile const&) = delete;
 
     StatsHeader* header() const { return static_cast<StatsHeader*>(memory_); }
+    // Of the wire, one that no data thread counts.
+    void set_wire(Counter counter, std::uint64_t value) const;
 
   private:
     void create(std::string const& unfinished, std::uint32_t threads, std::uint32_t slots);

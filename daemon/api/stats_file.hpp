@@ -8,8 +8,8 @@
 //
 // A cell is a u64 (relaxed atomic), at cells_offset + thread * stats_thread_cells_bytes(slots, counters) +
 // (slot * counters + counter) * 8: each thread's block starts at a multiple of 64. One writer per cell: that data
-// thread. Slot 0 is "wire". A guest keeps its slot while attached; a slot's cells are zeroed when it is given to the
-// next guest. Readers use the names in the file, not their own.
+// thread (what the port lost: the holder, at data thread 0). Slot 0 is "wire". A guest keeps its slot while attached; a
+// slot's cells are zeroed when it is given to the next guest. Readers use the names in the file, not their own.
 #pragma once
 
 #include <atomic>

@@ -24,6 +24,12 @@ struct DropAdvice {
 };
 constexpr std::array drop_advice{
     DropAdvice{"drop_no_memory", true, "raise port.buffers in the configuration and restart the service"},
+    DropAdvice{"drop_wire_missed", false,
+               "frames come faster than they are taken: look at the processors' load; raise port.descriptors or "
+               "data.threads"},
+    DropAdvice{"drop_wire_merged", true,
+               "ip link set PORT gro_max_size 65536 (of a veth: gso_max_size, at its other end); ethtool -K PORT "
+               "rx-udp-gro-forwarding off"},
     DropAdvice{"drop_ring_full", false,
                "the guest does not keep up: look at its CPU, give it more queues or a larger ring"},
     DropAdvice{"drop_wire_full", false,

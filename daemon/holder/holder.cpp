@@ -30,6 +30,8 @@ constexpr seconds start_patience{60};
 constexpr seconds trial{10};
 constexpr seconds default_stall_patience{5};
 constexpr seconds longest_tick{1};  // the link is looked at as often
+constexpr milliseconds losses_period{1000};
+constexpr milliseconds losses_period_while_they_grow{100};  // for a reader that looks twice in a fifth of a second
 constexpr unsigned messages_per_wakeup = 64;
 constexpr unsigned first_data_lcore = 1;
 
@@ -97,6 +99,7 @@ void Holder::watch_signals() {
     });
     auto const period = std::min<std::chrono::nanoseconds>(longest_tick, patience_ / 4);
     ticks_ = loop_.every(std::chrono::duration_cast<std::chrono::microseconds>(period), [this] { tick(); });
+    count_losses();
 }
 
 int Holder::run() {
@@ -390,6 +393,14 @@ void Holder::look_at_link() {
     }
     send_link();
     tell_status();
+}
+
+void Holder::count_losses() {
+    PortLosses const now = port_.losses();
+    bool const grow = now != std::exchange(losses_, now);
+    stats_.set_wire(Counter::drop_wire_missed, now.missed);
+    stats_.set_wire(Counter::drop_wire_merged, now.merged);
+    next_losses_ = loop_.after(grow ? losses_period_while_they_grow : losses_period, [this] { count_losses(); });
 }
 
 void Holder::send_link() {

@@ -66,6 +66,7 @@ class Holder {
     void require_right_memory(bool all) const;
     void judge_progress();
     void look_at_link();
+    void count_losses();
     void send_link();
     void operate_vf(HolderMessage const& request);
     void vfs_spoke();
@@ -87,6 +88,7 @@ class Holder {
     ProgressWatch progress_;
     RestartDelay delay_;
     LinkState link_;
+    PortLosses losses_;
     bool engine_ready_ = false;
     bool hung_ = false;  // the engine that was killed for it
 
@@ -100,7 +102,7 @@ class Holder {
     EventLoop loop_;
     std::optional<EngineProcess> engine_;
     EventSource engine_death_, engine_messages_, engine_deadline_, trial_end_, next_start_;
-    EventSource term_, interrupt_, hangup_, ticks_, link_change_, vf_news_;
+    EventSource term_, interrupt_, hangup_, ticks_, next_losses_, link_change_, vf_news_;
 };
 
 }  // namespace librettos

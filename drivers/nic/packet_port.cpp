@@ -186,4 +186,20 @@ int PacketPort::receive_everything() const {
     return join(PACKET_MR_PROMISC);
 }
 
+PortLosses PacketPort::losses() {
+    for (UniqueFd const& socket : sockets_) {
+        tpacket_stats since_last_time{};
+        socklen_t length = sizeof since_last_time;
+        if (getsockopt(socket.get(), SOL_PACKET, PACKET_STATISTICS, &since_last_time, &length) == 0) {
+            dropped_ += since_last_time.tp_drops;
+        }
+    }
+    PortLosses lost{.missed = dropped_};
+    for (auto const& queue : queues_) {
+        lost.missed += queue->without_buffers();
+        lost.merged += queue->merged();
+    }
+    return lost;
+}
+
 }  // namespace librettos

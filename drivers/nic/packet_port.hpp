@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "drivers/nic/port_losses.hpp"
 #include "drivers/nic/port_options.hpp"
 #include "drivers/unique_fd.hpp"
 
@@ -39,6 +40,7 @@ class PacketPort {
     // What the interface hands to us, until the sockets are closed. 0 or -errno.
     int receive_all_multicast() const;
     int receive_everything() const;
+    PortLosses losses();
 
   private:
     struct Callbacks {
@@ -57,6 +59,7 @@ class PacketPort {
     std::array<std::uint8_t, 6> mac_{};
     std::vector<UniqueFd> sockets_;
     std::vector<std::unique_ptr<PacketQueue, FreeQueue>> queues_;
+    std::uint64_t dropped_ = 0;  // by the kernel, for want of room in the sockets
     std::uint16_t port_id_ = 0;
     std::vector<Callbacks> callbacks_;
 };

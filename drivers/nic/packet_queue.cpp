@@ -106,6 +106,9 @@ void PacketQueue::offer_again(unsigned number) {
 std::uint16_t PacketQueue::receive(std::span<rte_mbuf*> frames) {
     auto const most = std::min<unsigned>(static_cast<unsigned>(frames.size()), burst);
     int const got = recvmmsg(socket_, receive_messages_.data(), most, MSG_DONTWAIT, nullptr);
+    if (got < 0 && errno == EINVAL) {
+        lose(merged_);  // into something that the kernel has no virtio_net_hdr for; the next frame is another
+    }
     std::uint16_t count = 0;
     for (int i = 0; i < got; ++i) {
         if (rte_mbuf* const frame = take(static_cast<unsigned>(i))) {
@@ -116,19 +119,27 @@ std::uint16_t PacketQueue::receive(std::span<rte_mbuf*> frames) {
     return count;
 }
 
+rte_mbuf* PacketQueue::lose(std::atomic<std::uint64_t>& counter) {
+    counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);  // one writer
+    return nullptr;
+}
+
 // The frame of that message; nullptr: too long, not understood, or there are no buffers to take its place.
 rte_mbuf* PacketQueue::take(unsigned number) {
     Received& received = received_[number];
     mmsghdr& message = receive_messages_[number];
     if ((message.msg_hdr.msg_flags & MSG_TRUNC) != 0 || message.msg_len < sizeof(VirtioNetHeader) + RTE_ETHER_HDR_LEN) {
-        return nullptr;
+        return lose(merged_);
     }
     std::uint32_t const bytes = message.msg_len - static_cast<std::uint32_t>(sizeof(VirtioNetHeader));
     unsigned const parts = (bytes + room_bytes_ - 1) / room_bytes_;
     std::array<rte_mbuf*, most_parts> fresh;
     rte_mbuf* const frame = received.parts[0];
-    if (!describe(received.header, *frame) || rte_pktmbuf_alloc_bulk(pool_, fresh.data(), parts) != 0) {
-        return nullptr;
+    if (!describe(received.header, *frame)) {
+        return lose(merged_);
+    }
+    if (rte_pktmbuf_alloc_bulk(pool_, fresh.data(), parts) != 0) {
+        return lose(without_buffers_);
     }
     frame->pkt_len = bytes;
     frame->nb_segs = static_cast<std::uint16_t>(parts);

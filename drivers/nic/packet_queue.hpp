@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <span>
 
@@ -53,6 +54,10 @@ class PacketQueue {
     // l2_len, l3_len and l4_len is understood.
     std::uint16_t send(std::span<rte_mbuf* const> frames);
 
+    // Frames that receive() took from the kernel and lost; may be asked from any process.
+    std::uint64_t without_buffers() const { return without_buffers_.load(std::memory_order_relaxed); }
+    std::uint64_t merged() const { return merged_.load(std::memory_order_relaxed); }  // too long, or no TCP
+
   private:
     static constexpr unsigned burst = 32;
     static constexpr unsigned most_parts = 36;  // buffers of a frame
@@ -70,6 +75,7 @@ class PacketQueue {
     };
 
     rte_mbuf* take(unsigned number);
+    static rte_mbuf* lose(std::atomic<std::uint64_t>& counter);
     bool describe(VirtioNetHeader const& header, rte_mbuf& frame) const;
     void prepare(rte_mbuf& frame, unsigned number);
     void offer_again(unsigned number);
@@ -79,6 +85,8 @@ class PacketQueue {
     rte_mempool* pool_;
     std::uint32_t room_bytes_;  // of a buffer
     unsigned parts_;            // of a frame of the greatest length
+    std::atomic<std::uint64_t> without_buffers_{0};
+    std::atomic<std::uint64_t> merged_{0};
     std::array<mmsghdr, burst> receive_messages_{};
     std::array<mmsghdr, burst> send_messages_{};
     std::array<Received, burst> received_{};

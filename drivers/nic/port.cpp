@@ -325,6 +325,15 @@ LinkState Port::link() const {
     return state;
 }
 
+PortLosses Port::losses() const {
+    if (packets_) {
+        return packets_->losses();
+    }
+    rte_eth_stats counted{};
+    return rte_eth_stats_get(description_.port_id, &counted) == 0 ? PortLosses{.missed = counted.imissed}
+                                                                  : PortLosses{};
+}
+
 int Port::add_mac(std::array<std::uint8_t, 6> const& mac) {
     // One that it has already stays where it is: its guest may have a VF.
     if (mac == description_.mac || added_.contains(mac)) {

@@ -14,6 +14,7 @@
 #include "drivers/nic/ixgbe_registers.hpp"
 #include "drivers/nic/packet_port.hpp"
 #include "drivers/nic/port_description.hpp"
+#include "drivers/nic/port_losses.hpp"
 #include "drivers/nic/port_options.hpp"
 
 struct rte_mempool;
@@ -34,6 +35,8 @@ class Port {
     // As the NIC has it, or the interface behind a software port. DPDK, where it missed a change, looks again soon
     // after.
     LinkState link() const;
+    // Since the port was made. For one caller: what the kernel counts is reset by reading.
+    PortLosses losses() const;
     int link_changed_fd() const {
         return link_changed_fd_;
     }  // eventfd; drivers without notice are to be asked once a second

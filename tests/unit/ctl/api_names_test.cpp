@@ -34,6 +34,7 @@ TEST(ApiNames, TextsAreInTheOrderOfTheCounters) {
     EXPECT_EQ(name(Counter::none), "none");
     EXPECT_EQ(name(Counter::wire_tx_bytes), "wire_tx_bytes");
     EXPECT_EQ(name(Counter::coalesced_frames), "coalesced_frames");
+    EXPECT_EQ(name(Counter::drop_wire_missed), "drop_wire_missed");
     EXPECT_EQ(name(Counter::drop_ring_full), "drop_ring_full");
     EXPECT_EQ(name(Counter::drop_no_listener), "drop_no_listener");
     EXPECT_EQ(name(Counter::drop_runt), "drop_runt");

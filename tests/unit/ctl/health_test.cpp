@@ -82,6 +82,18 @@ TEST_F(Health, NoMemoryIsUnhealthy) {
     EXPECT_TRUE(findings()[0].unhealthy);
 }
 
+TEST_F(Health, WhatThePortLostIsNamedWithWhatToDo) {
+    grow(0, Counter::drop_wire_missed, 500);
+    grow(0, Counter::drop_wire_merged, 1);
+    auto const found = findings();
+    ASSERT_EQ(found.size(), 2U);
+    EXPECT_TRUE(found[0].unhealthy);
+    EXPECT_NE(found[0].action.find("gro_max_size 65536"), std::string::npos);
+    EXPECT_FALSE(found[1].unhealthy);
+    EXPECT_EQ(found[1].what, "wire: drop_wire_missed grows by 1.00 k/s");
+    EXPECT_NE(found[1].action.find("port.descriptors"), std::string::npos);
+}
+
 TEST_F(Health, TheWeatherOfANetworkIsNoFinding) {
     grow(0, Counter::drop_unowned_port, 1000);
     grow(0, Counter::drop_not_for_us, 1000);

@@ -8,6 +8,8 @@
 #include <cstring>
 #include <vector>
 
+#include "daemon/api/counters.hpp"
+#include "daemon/api/stats_reader.hpp"
 #include "tests/unit/holder/running_holder.hpp"
 #include "tests/unit/nic/in_namespace.hpp"
 
@@ -30,15 +32,19 @@ class EchoWire {
     EchoWire(EchoWire const&) = delete;
     EchoWire& operator=(EchoWire const&) = delete;
 
-    // Sends `number` again and again until it comes back.
-    void await_echo(std::uint8_t number) const {
+    void send_one(std::uint8_t number) const {
         std::vector<std::uint8_t> frame(64, number);
         std::memset(frame.data(), 0xff, 12);
         frame[6] = 2;
         std::uint16_t const type = htons(test_ethertype);
         std::memcpy(frame.data() + 12, &type, 2);
+        require(send(fd_, frame.data(), frame.size(), 0) == 64, "send");
+    }
+
+    // Sends `number` again and again until it comes back.
+    void await_echo(std::uint8_t number) const {
         bool const echoed = eventually([&] {
-            require(send(fd_, frame.data(), frame.size(), 0) == 64, "send");
+            send_one(number);
             pollfd waiting{fd_, POLLIN, 0};
             poll(&waiting, 1, 100);
             std::vector<std::uint8_t> back(2048);
@@ -87,6 +93,34 @@ TEST(HolderTraffic, AfPacket) {
     EXPECT_EQ(in_namespace([] {
                   make_veth();
                   echo_over_deaths("va", "vb");
+              }),
+              "");
+}
+
+// By an engine that takes none.
+TEST(HolderTraffic, FramesThatThePortLostAreInTheStatistics) {
+    NEEDS_NAMESPACES();
+    EXPECT_EQ(in_namespace([] {
+                  make_veth();
+                  RunningHolder holder({.device = "va"});
+                  holder.await_notice("READY=1");
+                  StatsReader reader(holder.path("run/stats"));
+                  auto const missed = [&] {
+                      return reader.read().slots.at(0).counters.at(static_cast<std::size_t>(Counter::drop_wire_missed));
+                  };
+                  require(missed() == 0, "none at first");
+                  EchoWire const wire("vb");
+                  constexpr unsigned more_than_fit = 20'000;
+                  for (unsigned i = 0; i < more_than_fit; ++i) {
+                      wire.send_one(0);
+                  }
+                  holder.await("count", [&] { return missed() > 0; });
+                  std::uint64_t const before = missed();
+                  wire.send_one(0);
+                  holder.await("one more", [&] { return missed() > before; });
+                  kill(holder.engine(), SIGKILL);
+                  holder.await_generation(2);
+                  require(missed() > before, "an engine's death forgets none");
               }),
               "");
 }

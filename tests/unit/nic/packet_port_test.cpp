@@ -50,11 +50,12 @@ Bytes tcp_frame(std::size_t payload_bytes) {
 // Sees frames as the kernel has them: with a virtio_net_hdr, merged ones whole.
 class Peer {
   public:
-    explicit Peer(std::string const& interface) : fd_(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_IP))) {
+    explicit Peer(std::string const& interface, std::uint16_t protocol = ETH_P_IP)
+        : fd_(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(protocol))) {
         int const on = 1;
         sockaddr_ll address{};
         address.sll_family = AF_PACKET;
-        address.sll_protocol = htons(ETH_P_IP);
+        address.sll_protocol = htons(protocol);
         address.sll_ifindex = static_cast<int>(if_nametoindex(interface.c_str()));
         timeval const patience{10, 0};
         require(fd_ >= 0 && setsockopt(fd_, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof on) == 0 &&
@@ -252,11 +253,73 @@ TEST(PacketPort, AFrameForWhichThereAreNoBuffersIsLostAlone) {
                   rte_mbuf* frame = nullptr;
                   require(readable(port.description().wait_fds[0], 10'000), "it came");
                   require(rte_eth_rx_burst(port.description().port_id, 0, &frame, 1) == 0, "no buffer");
+                  require(port.losses() == PortLosses{.missed = 1}, "counted");
                   rte_pktmbuf_free_bulk(all.data(), static_cast<unsigned>(all.size()));
                   peer.send({}, tcp_frame(200));
                   rte_mbuf* const next = receive_one(port.description());
                   require(next->pkt_len == payload_at + 200, "the next one");
                   rte_pktmbuf_free(next);
+              }),
+              "");
+}
+
+TEST(PacketPort, FramesThatTheKernelHasNoRoomForAreCounted) {
+    NEEDS_NAMESPACES();
+    EXPECT_EQ(with_port([](Port const& port, Peer const& peer) {
+                  require(port.losses() == PortLosses{}, "none at first");
+                  constexpr unsigned sent = 20'000;
+                  for (unsigned i = 0; i < sent; ++i) {
+                      peer.send({}, tcp_frame(1000));
+                  }
+                  std::array<rte_mbuf*, 32> frames{};
+                  unsigned came = 0;
+                  while (std::uint16_t const count =
+                             rte_eth_rx_burst(port.description().port_id, 0, frames.data(), frames.size())) {
+                      rte_pktmbuf_free_bulk(frames.data(), count);
+                      came += count;
+                  }
+                  require(came >= 256 && came < sent, std::to_string(came) + " came");
+                  PortLosses const expected{.missed = sent - came};
+                  require(port.losses() == expected, std::to_string(port.losses().missed) + " missed");
+                  require(port.losses() == expected, "no more, and none forgotten");
+              }),
+              "");
+}
+
+TEST(PacketPort, WhatTheKernelMergedTooFarIsCounted) {
+    NEEDS_NAMESPACES();
+    EXPECT_EQ(with_port([](Port const& port, Peer const& peer) {
+                  rte_mbuf* frame = nullptr;
+                  auto const is_lost = [&](std::uint64_t number) {
+                      require(readable(port.description().wait_fds[0], 10'000), "it came");
+                      require(rte_eth_rx_burst(port.description().port_id, 0, &frame, 1) == 0, "not to us");
+                      require(port.losses() == PortLosses{.merged = number}, "counted");
+                  };
+                  VirtioNetHeader udp = merged_header();
+                  udp.gso_type = 5;  // VIRTIO_NET_HDR_GSO_UDP_L4
+                  udp.csum_offset = 6;
+                  udp.hdr_len = tcp_at + 8;
+                  Bytes datagrams = tcp_frame(5000);
+                  datagrams[ip_at + 9] = IPPROTO_UDP;
+                  peer.send(udp, datagrams);
+                  is_lost(1);
+
+                  if (std::system("ip link set vb gso_max_size 131072 2>/dev/null") != 0) {
+                      return;  // before Linux 5.19 there are no such frames
+                  }
+                  Peer const big("vb", ETH_P_IPV6);
+                  VirtioNetHeader merged = merged_header();
+                  merged.gso_type = VirtioNetHeader::gso_tcpv6;
+                  merged.csum_start = ip_at + sizeof(rte_ipv6_hdr);
+                  merged.hdr_len = static_cast<std::uint16_t>(merged.csum_start + sizeof(rte_tcp_hdr));
+                  Bytes frame_of_80_kb(80'000);
+                  std::memcpy(&frame_of_80_kb[ip_at - 2], "\x86\xdd\x60\0\0\0\0\0\x06\x40", 10);
+                  frame_of_80_kb[merged.csum_start + 12] = 0x50;
+                  big.send(merged, frame_of_80_kb);
+                  is_lost(2);
+
+                  peer.send({}, tcp_frame(100));
+                  rte_pktmbuf_free(receive_one(port.description()));
               }),
               "");
 }
