@@ -10,6 +10,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "daemon/api/api_socket.hpp"
 #include "daemon/holder/holder.hpp"
 #include "daemon/holder/logging.hpp"
 #include "daemon/holder/options.hpp"
@@ -61,6 +62,7 @@ int hold(Options const& options) {
         throw std::runtime_error(kernel.found + "; " + kernel.mend);
     }
     SoleHolder const sole(config.paths);
+    check_api_socket(config.paths.api_socket, config.paths.api_group);
     std::string const engine_path = options.engine_path.empty() ? installed_engine_path() : options.engine_path;
     EngineImage engine(engine_path);
     Eal const eal(config.port, config.data.threads, open_machine_addresses);

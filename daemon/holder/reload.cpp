@@ -2,7 +2,11 @@
 // Re-reads the configuration file.
 #include "daemon/holder/reload.hpp"
 
+#include <system_error>
+
 #include <spdlog/spdlog.h>
+
+#include "daemon/api/api_socket.hpp"
 
 namespace librettos {
 namespace {
@@ -45,6 +49,12 @@ std::optional<LoadedConfig> reloaded_config(std::string const& path, Config cons
     keep(fresh.direct.pf, running.direct.pf, "direct.pf");
     keep(fresh.direct.vfs, running.direct.vfs, "direct.vfs");
     keep(fresh.direct.rate_mbps, running.direct.rate_mbps, "direct.rate_mbps");
+    try {
+        check_api_socket(fresh.paths.api_socket, fresh.paths.api_group);
+    } catch (std::system_error const& error) {
+        spdlog::error("{}; going on with the configuration as it was", error.what());
+        return std::nullopt;
+    }
     return loaded;
 }
 

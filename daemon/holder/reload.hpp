@@ -9,9 +9,9 @@
 
 namespace librettos {
 
-// Reads the file again. Nothing (and a log line) when it is wrong. In `config` what is fixed while the holder lives
-// (port, number of data threads, size and place of the statistics file) is kept as in `running`, with a log line that
-// says what to do when the file says otherwise.
+// Reads the file again. Nothing (and a log line) when it is wrong, or no engine could make its control socket. In
+// `config` what is fixed while the holder lives (port, number of data threads, size and place of the statistics file)
+// is kept as in `running`, with a log line that says what to do when the file says otherwise.
 std::optional<LoadedConfig> reloaded_config(std::string const& path, Config const& running);
 
 }  // namespace librettos

@@ -3,7 +3,6 @@
 #include "daemon/engine/control/api_server.hpp"
 
 #include <fcntl.h>
-#include <grp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -15,6 +14,8 @@
 #include <cerrno>
 #include <system_error>
 #include <vector>
+
+#include "daemon/api/api_socket.hpp"
 
 namespace librettos::control {
 
@@ -42,16 +43,6 @@ sockaddr_un address_of(std::string const& path) {
     return address;
 }
 
-gid_t group_id(std::string const& name) {
-    std::array<char, 16384> room;
-    group entry{};
-    group* found = nullptr;
-    int const error = getgrnam_r(name.c_str(), &entry, room.data(), room.size(), &found);
-    if (found == nullptr)
-        fail(error != 0 ? error : ENOENT, "paths.api_group '" + name + "' (groupadd --system " + name + ")");
-    return found->gr_gid;
-}
-
 }  // namespace
 
 ApiServer::ApiServer(std::string path, std::string const& group, RequestAnswerer& commands)
@@ -68,12 +59,7 @@ ApiServer::ApiServer(std::string path, std::string const& group, RequestAnswerer
 }
 
 void ApiServer::listen_at(std::string const& group) {
-    struct stat old {};
-    if (lstat(path_.c_str(), &old) == 0 && !S_ISSOCK(old.st_mode))
-        fail(EEXIST, "paths.api_socket '" + path_ + "' is a file that is no socket; remove it");
-    group_set_ = !group.empty();
-    if (group_set_)
-        group_ = group_id(group);
+    group_ = check_api_socket(path_, group);
     auto const temporary = path_ + "." + std::to_string(getpid());
     auto const address = address_of(temporary);
     unlink(temporary.c_str());
@@ -84,7 +70,7 @@ void ApiServer::listen_at(std::string const& group) {
         fail(errno, "binding the control socket " + temporary);
     struct stat made {};
     bool const usable = chmod(temporary.c_str(), 0660) == 0 &&
-                        (!group_set_ || chown(temporary.c_str(), static_cast<uid_t>(-1), group_) == 0) &&
+                        (!group_ || chown(temporary.c_str(), static_cast<uid_t>(-1), *group_) == 0) &&
                         lstat(temporary.c_str(), &made) == 0 && listen(listener_, 16) == 0 &&
                         rename(temporary.c_str(), path_.c_str()) == 0;
     if (!usable) {
@@ -156,16 +142,16 @@ bool ApiServer::may_ask(int client) const {
         return false;
     if (peer.uid == 0 || peer.uid == geteuid())
         return true;
-    if (!group_set_)
+    if (!group_)
         return false;
-    if (peer.gid == group_)
+    if (peer.gid == *group_)
         return true;
     std::vector<gid_t> groups(65536);
     size = static_cast<socklen_t>(groups.size() * sizeof(gid_t));
     if (getsockopt(client, SOL_SOCKET, SO_PEERGROUPS, groups.data(), &size) != 0)
         return false;
     groups.resize(size / sizeof(gid_t));
-    return std::find(groups.begin(), groups.end(), group_) != groups.end();
+    return std::find(groups.begin(), groups.end(), *group_) != groups.end();
 }
 
 void ApiServer::serve(int fd, Client& client, TimePoint now) {

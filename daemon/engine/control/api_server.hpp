@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -69,8 +70,7 @@ class ApiServer {
     int listener_ = -1;
     int epoll_ = -1;
     ino_t inode_ = 0;
-    bool group_set_ = false;
-    gid_t group_ = 0;
+    std::optional<gid_t> group_;
     std::map<int, Client> clients_;
 };
 

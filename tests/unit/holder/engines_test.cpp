@@ -13,6 +13,7 @@ namespace {
 
 using std::chrono::milliseconds;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 bool dead(pid_t pid) {
     return waitpid(pid, nullptr, WNOHANG) == pid || (kill(pid, 0) != 0 && errno == ESRCH);
@@ -43,6 +44,23 @@ TEST(Engines, ASecondHolderDoesNotStart) {
     holder.await_end();
     holder.start();
     holder.await_generation(1);
+}
+
+// Rather than start one that dies of it, and the next.
+TEST(Engines, AreNotStartedWhereTheControlSocketCannotBe) {
+    RunningHolder holder({.starts = false});
+    std::filesystem::create_directories(holder.path("run/api"));
+    holder.start();
+    EXPECT_EQ(WEXITSTATUS(holder.await_end()), 1);
+    EXPECT_THAT(holder.log(), HasSubstr("paths.api_socket '" + holder.path("run/api") + "' is no socket (remove it"));
+    EXPECT_THAT(holder.log(), Not(HasSubstr("engine 1 started")));
+
+    std::filesystem::remove(holder.path("run/api"));
+    holder.write_config("api_group = \"no-such-group-here\"\n");
+    holder.start();
+    EXPECT_EQ(WEXITSTATUS(holder.await_end()), 1);
+    EXPECT_THAT(holder.log(), HasSubstr("groupadd --system no-such-group-here"));
+    EXPECT_THAT(holder.log(), Not(HasSubstr("engine 1 started")));
 }
 
 TEST(Engines, KilledOnesAreReplaced) {
@@ -166,6 +184,16 @@ TEST(Signals, HangupWithAWrongFileChangesNothing) {
     EXPECT_EQ(holder.generation(), 1U);
     kill(holder.engine(), SIGKILL);
     holder.await_generation(2);
+}
+
+TEST(Signals, HangupWithAGroupThatIsNotThereChangesNothing) {
+    RunningHolder holder({});
+    holder.await_notice("READY=1");
+    holder.write_config("api_group = \"no-such-group-here\"\n");
+    kill(holder.pid(), SIGHUP);
+    holder.await_log("paths.api_group 'no-such-group-here' is no group of this system (make it with: groupadd");
+    holder.await_log("going on with the configuration as it was");
+    EXPECT_EQ(holder.generation(), 1U);
 }
 
 TEST(Signals, HangupSaysWhatNeedsARestart) {

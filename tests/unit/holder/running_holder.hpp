@@ -34,13 +34,16 @@ class RunningHolder {
         std::string device = "net_null0";
         std::string object = ENGINE;
         std::chrono::milliseconds watchdog{0};
+        bool starts = true;  // at once
     };
 
     explicit RunningHolder(Setting setting) : setting_(std::move(setting)) {
         write_config("");
         prctl(PR_SET_CHILD_SUBREAPER, 1);  // an engine that outlived its holder would come to us
         open_notify_socket();
-        start();
+        if (setting_.starts) {
+            start();
+        }
     }
 
     ~RunningHolder() {
