@@ -29,7 +29,8 @@ constexpr milliseconds stop_patience{5000};
 constexpr seconds start_patience{60};
 constexpr seconds trial{10};
 constexpr seconds default_stall_patience{5};
-constexpr seconds longest_tick{1};  // the link is looked at as often
+constexpr int silence_patience = 6;  // times that: a turn of the control thread may be long, and the machine loaded
+constexpr seconds longest_tick{1};   // the link is looked at as often
 constexpr milliseconds losses_period{1000};
 constexpr milliseconds losses_period_while_they_grow{100};  // for a reader that looks twice in a fifth of a second
 constexpr unsigned messages_per_wakeup = 64;
@@ -58,6 +59,7 @@ Holder::Holder(HolderOptions options, LoadedConfig loaded, EngineImage engine, P
       stats_(config_.paths.stats, config_.data.threads, config_.limits.guests + 1),
       in_flight_(config_.data.threads),
       patience_(stall_patience(service_.watchdog())),
+      tick_period_(std::min<std::chrono::nanoseconds>(longest_tick, patience_ / 4)),
       progress_(patience_) {
     port_fds_.erase(image_.fd());  // a child keeps the one that it runs, until that is loaded
     boot_.config_text = std::move(loaded.text);
@@ -97,8 +99,7 @@ void Holder::watch_signals() {
         eventfd_read(port_.link_changed_fd(), &changes);
         look_at_link();
     });
-    auto const period = std::min<std::chrono::nanoseconds>(longest_tick, patience_ / 4);
-    ticks_ = loop_.every(std::chrono::duration_cast<std::chrono::microseconds>(period), [this] { tick(); });
+    ticks_ = loop_.every(std::chrono::duration_cast<std::chrono::microseconds>(tick_period_), [this] { tick(); });
     count_losses();
 }
 
@@ -168,6 +169,10 @@ void Holder::engine_spoke() {
 }
 
 void Holder::carry_out(HolderMessage const& request) {
+    silent_ticks_ = 0;
+    if (request.type == HolderMessageType::alive) {
+        return;
+    }
     if (request.type == HolderMessageType::ready) {
         if (!engine_ready_ && !stopping_ && !replacing_) {
             engine_ready_ = true;
@@ -369,16 +374,29 @@ void Holder::judge_progress() {
         return;
     }
     if (auto const thread = progress_.stuck(threads(), std::chrono::steady_clock::now())) {
-        spdlog::error("data thread {} of engine {} has not turned for {} ms: killed", *thread, engine_->pid(),
-                      std::chrono::duration_cast<milliseconds>(patience_).count());
-        engine_ready_ = false;
-        hung_ = true;
-        engine_->kill();
+        end_hung_engine("data thread " + std::to_string(*thread), "not turned", patience_);
         return;
     }
+    // One that serves is of use, whatever keeps its control thread: that may be the hypervisor, and the next engine
+    // would get no further. Counted in our own turns: when everybody was stopped for a while it has as many left as
+    // before.
+    silent_ticks_ = progress_.any_turned() ? 0 : silent_ticks_ + 1;
+    if (silent_ticks_ * tick_period_ > silence_patience * patience_) {
+        end_hung_engine("no thread", "turned or answered", silence_patience * patience_);
+        return;
+    }
+    engine_->send({.type = HolderMessageType::ping});
     if (progress_.all_progressed()) {
         service_.alive();
     }
+}
+
+void Holder::end_hung_engine(std::string const& who, char const* done, std::chrono::nanoseconds patience) {
+    spdlog::error("{} of engine {} has {} for {} ms: killed", who, engine_->pid(), done,
+                  std::chrono::duration_cast<milliseconds>(patience).count());
+    engine_ready_ = false;
+    hung_ = true;
+    engine_->kill();
 }
 
 void Holder::look_at_link() {

@@ -24,6 +24,8 @@ class ProgressWatch {
     std::optional<unsigned> stuck(std::span<ThreadStats const> threads, Time now);
     // Every thread turned or slept since the last call of stuck() before this one.
     bool all_progressed() const { return all_progressed_; }
+    // Some thread turned.
+    bool any_turned() const { return any_turned_; }
 
   private:
     struct Seen {
@@ -33,6 +35,7 @@ class ProgressWatch {
     std::chrono::nanoseconds patience_;
     std::array<Seen, max_data_threads> seen_{};
     bool all_progressed_ = true;
+    bool any_turned_ = true;
 };
 
 }  // namespace librettos
