@@ -7,6 +7,7 @@
 #include <cstring>
 #include <functional>
 #include <iostream>
+#include <sstream>
 
 #include <CLI/CLI.hpp>
 
@@ -54,6 +55,21 @@ std::string check_port_count(std::string const& text) {
     return value && *value <= 131072 ? std::string{} : "'" + text + "' is no count of ports; 0 (no limit) .. 131072";
 }
 
+// A number of what the option's help names.
+template <typename Number>
+CLI::Validator within(Number least, Number most) {
+    return CLI::Validator(
+        [=](std::string const& text) {
+            Number value{};
+            if (CLI::detail::lexical_cast(text, value) && value >= least && value <= most)
+                return std::string{};
+            std::ostringstream range;
+            range << least << " .. " << most;
+            return "'" + text + "' is not within " + range.str();
+        },
+        "");
+}
+
 std::string check_protocol(std::string const& text) {
     return text == "tcp" || text == "udp" ? std::string{} : "'" + text + "' is neither tcp nor udp";
 }
@@ -78,7 +94,7 @@ void add_globals(CLI::App& app, Arguments& arguments) {
         ->capture_default_str();
     app.add_option("--timeout", arguments.timeout_s, "Wait this long for an answer")
         ->type_name("SECONDS")
-        ->check(CLI::Range(0.01, 3600.0).description(""))
+        ->check(within(0.01, 3600.0))
         ->capture_default_str();
     app.footer(
         "Exit status: 0 fine; 1 refused, or nothing found; 2 usage; 3 the server or its statistics cannot be "
@@ -153,10 +169,10 @@ void add_vf_commands(CLI::App& app, Arguments& a, Command& chosen) {
     to->add_flag("--dry-run", a.vf_switch.dry_run, "Only check, and say which steps it would take");
     to->add_option("--vf", a.vf_switch.vf, "This VF, and not the first that is free")
         ->type_name("N")
-        ->check(CLI::Range(0, 65535).description(""));
+        ->check(within(0, 65535));
     to->add_option("--timeout", a.vf_switch.timeout_ms, "How long the guest may take for each step, 2000 unless given")
         ->type_name("MS")
-        ->check(CLI::Range(1, 60000).description(""));
+        ->check(within(1, 60000));
     to->parse_complete_callback([&a] {
         if (a.vf_switch.to == "auto" && a.vf_switch.vf)
             throw CLI::ValidationError("--vf", "auto chooses the VF by itself");
@@ -176,7 +192,7 @@ void add_port_commands(CLI::App& app, Arguments& a, Command& chosen) {
         command->add_option("PORT", a.port, "Port number")
             ->required()
             ->type_name("(1 .. 65535)")
-            ->check(CLI::Range(1, 65535).description(""));
+            ->check(within(1, 65535));
     };
     port_option(add_command(*ports, chosen, "who", "Who owns PORT; exit status 1 when nobody does",
                             [&](auto& session) { return who_owns_port(session, a.filter, a.port); }));
@@ -202,7 +218,7 @@ void add_stats_command(CLI::App& app, Arguments& a, Command& chosen) {
                   ->type_name("[SECONDS]")
                   ->expected(0, 1)
                   ->capture_default_str()
-                  ->check(CLI::Range(0.05, 86400.0).description(""));
+                  ->check(within(0.05, 86400.0));
 }
 
 int print_completion(Session const& session) {

@@ -94,7 +94,7 @@ EngineProcess::EngineProcess(EngineBoot const& boot, EngineImage const& image, s
         ::kill(pid_, SIGKILL);
         waitpid(pid_, nullptr, 0);
         close(socket_);
-        throw std::system_error(pidfd_error, std::generic_category(), "pidfd_open (needs Linux 5.3)");
+        throw std::system_error(pidfd_error, std::generic_category(), "pidfd_open of the engine");
     }
 }
 

@@ -40,6 +40,15 @@ TEST_F(ExitStatusTest, UsageIsTwoAndAsksNobody) {
     EXPECT_NE(run({"nonsense"}).err.find("there is no command 'nonsense'"), std::string::npos);
 }
 
+TEST_F(ExitStatusTest, NumbersOutOfRangeAreToldTheRange) {
+    auto const said = [&](std::vector<std::string> const& arguments) { return lines(run(arguments).err).at(0); };
+    EXPECT_EQ(said({"stats", "--watch", "0"}), "librettosctl: --watch: '0' is not within 0.05 .. 86400");
+    EXPECT_EQ(said({"--timeout", "nan", "status"}), "librettosctl: --timeout: 'nan' is not within 0.01 .. 3600");
+    EXPECT_EQ(said({"--timeout", "soon", "status"}), "librettosctl: --timeout: 'soon' is not within 0.01 .. 3600");
+    EXPECT_EQ(said({"ports", "who", "65536"}), "librettosctl: PORT: '65536' is not within 1 .. 65535");
+    EXPECT_EQ(said({"switch", "web", "direct", "--vf", "-1"}), "librettosctl: --vf: '-1' is not within 0 .. 65535");
+}
+
 TEST_F(ExitStatusTest, HelpIsCompleteAndFine) {
     for (auto const& command : std::vector<std::vector<std::string>>{{},
                                                                      {"status"},
