@@ -183,7 +183,7 @@ Json ApiCommands::describe(Guest const& guest, std::vector<std::uint32_t> const&
     json["slot"] = guest.slot() ? Json(*guest.slot()) : Json(nullptr);
     json["mode"] = offer.mode == GuestMode::dedicated ? "dedicated" : "shared";
     json["state"] = to_text(guest.phase());
-    json["mac"] = to_text(offer.mac);
+    json["mac"] = offer.mac == MacAddress{} ? Json(nullptr) : Json(to_text(offer.mac));
     json["path"] = guest.vf_switch().at_rings() ? "server" : guest.vf_switch().idle() ? "direct" : "switching";
     json["ipv4"] = offer.ipv4.is_set() ? Json(to_text(offer.ipv4)) : Json(nullptr);
     json["ipv6"] = offer.ipv6.is_set() ? Json(to_text(offer.ipv6)) : Json(nullptr);

@@ -2,7 +2,6 @@
 // The handshake with one guest: states, offers, refusals, the end.
 #include "daemon/engine/control/guest.hpp"
 
-#include <fnmatch.h>
 #include <librettos/frame_ring.h>
 #include <spdlog/spdlog.h>
 
@@ -23,11 +22,6 @@ constexpr std::size_t guest_reason_bytes = sizeof(lvif_message::u.detached.reaso
 
 Clock::duration back_off(std::uint32_t times) {
     return std::min<Clock::duration>(first_back_off * (1U << std::min(times, 10U)), longest_back_off);
-}
-
-bool matches_any(std::vector<std::string> const& patterns, std::string const& name) {
-    return std::any_of(patterns.begin(), patterns.end(),
-                       [&](std::string const& pattern) { return fnmatch(pattern.c_str(), name.c_str(), 0) == 0; });
 }
 
 std::string device_path(DomId domain) {
@@ -104,8 +98,10 @@ bool Guest::adopt_connection(TimePoint now) {
         limits_set_ = true;
     }
     auto const offer = read_offer(hypervisor, backend_);
-    if (!offer || (published_ != LVIF_STATE_INIT_WAIT && published_ != LVIF_STATE_CONNECTED))
+    if (!offer || (published_ != LVIF_STATE_INIT_WAIT && published_ != LVIF_STATE_CONNECTED)) {
+        offer_.mode = wanted_mode();
         return false;
+    }
     offer_ = *offer;
     wish_ = read_wish();
     if (offer_.mode == GuestMode::dedicated)
@@ -263,46 +259,6 @@ void Guest::introduce() {
     hypervisor.write(frontend_ + "/" LVIF_KEY_BACKEND_ID, std::to_string(hypervisor.self().value));
     hypervisor.write(frontend_ + "/" LVIF_KEY_BACKEND, backend_);
     introduced_ = true;
-}
-
-std::string Guest::read_wish() {
-    return around_.hypervisor.read(frontend_ + "/" LVIF_KEY_REQUEST_MODE).value_or("shared");
-}
-
-// What the guest asks for and may have. A dedicated guest keeps its address while its domain lives.
-std::string Guest::choose_address() {
-    auto const assigned = read_assignment(around_.hypervisor, backend_);
-    auto const wish = wish_ = read_wish();
-    if (wish != "shared" && wish != "dedicated")
-        return "request-mode is neither shared nor dedicated";
-    auto const dedicated = assigned.mode ? *assigned.mode == GuestMode::dedicated : wish == "dedicated";
-    if (pool_index_) {
-        around_.pool.give_back(*pool_index_);
-        pool_index_.reset();
-    }
-    offer_ = shared_offer(around_.config, around_.network);
-    if (!dedicated)
-        return offer_.ipv4.is_set() || offer_.ipv6.is_set() ? "" : "the server has no shared address";
-    if (!assigned.mode && !matches_any(around_.config.attach.dedicated, name_))
-        return "no dedicated address: not in attach.dedicated";
-    auto const address = around_.pool.take(name_, assigned.ipv4);
-    if (!address && assigned.ipv4.is_set())
-        return "no dedicated address: " + to_text(assigned.ipv4) + " is not free";
-    if (!address)
-        return "no dedicated address: all " + std::to_string(around_.pool.size()) + " are in use";
-    pool_index_ = address->index;
-    offer_.mode = GuestMode::dedicated;
-    offer_.mac = address->mac;
-    offer_.ipv4 = address->ipv4;
-    offer_.ipv6 = address->ipv6;
-    return "";
-}
-
-// Does the offer give what the operator assigned?
-bool Guest::assignment_is_current() const {
-    auto const assigned = read_assignment(around_.hypervisor, backend_);
-    return (!assigned.mode || *assigned.mode == offer_.mode) &&
-           (!assigned.ipv4.is_set() || assigned.ipv4 == offer_.ipv4);
 }
 
 void Guest::make_offer(TimePoint now) {

@@ -95,6 +95,7 @@ class Guest {
     std::string const& name() const { return name_; }
     Phase phase() const { return phase_; }
     std::optional<Slot> slot() const { return slot_; }
+    // Of one that is detached: the mode that it asked for, and addresses if it keeps them.
     Offer const& offer() const { return offer_; }
     GuestRings const* rings() const { return rings_.get(); }
     GuestSwitch const& vf_switch() const { return switch_; }
@@ -123,9 +124,6 @@ class Guest {
     void refresh_connected(lvif_state state, TimePoint now);
     void introduce();
     void make_offer(TimePoint now);
-    std::string read_wish();
-    std::string choose_address();  // empty, or why there is none
-    bool assignment_is_current() const;
     void connect(TimePoint now);
     void breach(std::string const& reason, TimePoint now);
     void start_letting_go(TimePoint now);
@@ -134,9 +132,14 @@ class Guest {
     void publish();
     void count_attached(bool attached);
     void admit_to_ports();
+    // address: guest_address.cpp
+    std::string read_wish();
+    GuestMode wanted_mode();
+    std::string choose_address();  // empty, or why there is none
+    bool assignment_is_current() const;
+    bool identity_is_current() const;
     // connection: guest_connection.cpp
     std::string open(RequestBounds const& bounds, TimePoint now);  // empty, or why it failed
-    bool identity_is_current() const;
     void listen();
     void stop_listening();
     void rearm();

@@ -32,15 +32,6 @@ lvif_message message_of(lvif_message_type type) {
 
 }  // namespace
 
-// Does what the guest asked for is still what the configuration gives? A shared guest's address may have been
-// changed, a dedicated one's may have left the pool, while no engine was there.
-bool Guest::identity_is_current() const {
-    if (offer_.mode == GuestMode::dedicated)
-        return pool_index_.has_value();
-    auto const& network = around_.network;
-    return offer_.mac == network.mac && offer_.ipv4 == network.ipv4 && offer_.ipv6 == network.ipv6;
-}
-
 // Nothing of it stays when it fails, whether by the guest's fault (a reason) or the hypervisor's loss (an exception).
 std::string Guest::open(RequestBounds const& bounds, TimePoint now) try {
     auto request = read_guest_request(around_.hypervisor, frontend_, bounds);

@@ -175,6 +175,10 @@ TEST_F(Handshake, RefusedDedicatedGuestIsToldWhyAndServedWhenItCan) {
     settle();
     EXPECT_EQ(fourth.server_state(), LVIF_STATE_CLOSED);
     EXPECT_EQ(fourth.offered(LVIF_KEY_DETACH_REASON), "no dedicated address: all 3 are in use");
+    auto const& shown = server->guests->find(fourth.name)->offer();
+    EXPECT_EQ(shown.mode, GuestMode::dedicated) << "which it asked for";
+    EXPECT_FALSE(shown.ipv4.is_set());
+    EXPECT_EQ(shown.mac, MacAddress{});
     FakeGuest outsider(world, "web");
     outsider.open("dedicated");
     settle();

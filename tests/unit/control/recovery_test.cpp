@@ -92,6 +92,22 @@ TEST_F(Recovery, GuestsThatLeftOrDiedMeanwhile) {
     EXPECT_EQ(world.mappings, 4);
 }
 
+TEST_F(Recovery, DetachedOnesAreOfTheModeThatTheyAskedFor) {
+    FakeGuest own(world, "own-a");
+    FakeGuest shared(world, "web");
+    start();
+    connect(own, "dedicated");
+    connect(shared);
+    for (auto const* const guest : {&own, &shared})
+        server->guests->detach(*server->guests->find(guest->name), "test", now);
+    settle();
+    EXPECT_EQ(server->guests->find("own-a")->offer().mode, GuestMode::dedicated);
+    stop();
+    start();
+    EXPECT_EQ(server->guests->find("own-a")->offer().mode, GuestMode::dedicated);
+    EXPECT_EQ(server->guests->find("web")->offer().mode, GuestMode::shared);
+}
+
 TEST_F(Recovery, GarbageDetachesThatGuestAlone) {
     auto const guests = make(4);
     start();
