@@ -29,7 +29,7 @@ class Endpoint {
     virtual ~Endpoint() = default;
     // With that tag, in the frame itself; 0: untagged.
     virtual void send(VfMac const& to, VfMac const& from, std::uint32_t number, std::uint16_t vlan = 0) = 0;
-    // What has come since the last call: frames are where they belong when send() returns.
+    // What has come since the last call, of all frames whose send() returned before this one: it waits for them.
     virtual Sightings seen() = 0;
     Numbers received() {
         Numbers numbers;
