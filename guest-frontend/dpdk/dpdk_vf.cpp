@@ -134,6 +134,7 @@ void DpdkVf::set_up_queues() {
     rte_eth_txconf tx = info.default_txconf;
     tx.tx_rs_thresh = 1;  // each frame is reported when it has left: sent_all() wants to know
     require(rte_eth_tx_queue_setup(port_, 0, send, SOCKET_ID_ANY, &tx), "set up its send queue");
+    tx_descriptors_ = send;
 }
 
 void DpdkVf::down() {
@@ -150,6 +151,7 @@ void DpdkVf::detach() noexcept {
     rte_pktmbuf_free_bulk(pending_.data(), pending_count_);
     pending_count_ = 0;
     rte_pktmbuf_free(std::exchange(reserved_, nullptr));
+    forget_given();
     int const waiting = attached_ ? rte_eth_rx_queue_count(port_, 0) : 0;
     if (auto const left = gathered_.size() + static_cast<std::size_t>(std::max(waiting, 0)); left != 0) {
         say("the VF " + pci_address_ + " is left with " + std::to_string(left) +

@@ -19,6 +19,7 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <future>
 #include <string>
 #include <vector>
@@ -54,6 +55,7 @@ class DpdkVf final : public Vf {
     void commit(std::uint32_t length) override;
     bool publish() override;
     bool sent_all() override;
+    void take_back(std::function<void(std::uint8_t const* frame, std::uint32_t length)> const& take) override;
     bool alive(bool may_send) override;
 
   private:
@@ -65,6 +67,9 @@ class DpdkVf final : public Vf {
     void detach() noexcept;
     bool has_link() const;
     bool makes_progress();
+    bool has_left(std::size_t younger) const;
+    void forget_left();
+    void forget_given();
     void send_to_self();
 
     std::string const pci_address_;
@@ -89,7 +94,9 @@ class DpdkVf final : public Vf {
     static constexpr std::size_t most_pending = 64;
     std::array<rte_mbuf*, most_pending> pending_{};  // committed
     std::uint16_t pending_count_ = 0;
+    std::deque<rte_mbuf*> given_;  // to the driver, and kept until it has let go of them, the oldest first
     rte_mbuf* reserved_ = nullptr;
+    std::uint16_t tx_descriptors_ = 0;
     std::uint64_t sent_ = 0;       // published, and taken by the driver
     std::uint64_t seen_sent_ = 0;  // of them, at the last look
     std::uint64_t seen_left_ = 0;  // by the NIC's own count, at the last look

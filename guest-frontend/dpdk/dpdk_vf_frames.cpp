@@ -93,22 +93,57 @@ bool DpdkVf::publish() {
     if (pending_count_ == 0) {
         return true;
     }
+    forget_left();
+    auto const end = pending_.begin() + pending_count_;
+    std::for_each(pending_.begin(), end, [](rte_mbuf* frame) { rte_mbuf_refcnt_update(frame, 1); });
     std::uint16_t const taken = rte_eth_tx_burst(port_, 0, pending_.data(), pending_count_);
-    std::move(pending_.begin() + taken, pending_.begin() + pending_count_, pending_.begin());
+    given_.insert(given_.end(), pending_.begin(), pending_.begin() + taken);
+    std::for_each(pending_.begin() + taken, end, [](rte_mbuf* frame) { rte_mbuf_refcnt_update(frame, -1); });
+    std::move(pending_.begin() + taken, end, pending_.begin());
     pending_count_ = static_cast<std::uint16_t>(pending_count_ - taken);
     sent_ += taken;
     return pending_count_ == 0;
 }
 
-// By the state of the descriptor before the next to be filled.
+// The driver frees them in turn, at its leisure.
+void DpdkVf::forget_left() {
+    for (; !given_.empty() && rte_mbuf_refcnt_read(given_.front()) == 1; given_.pop_front()) {
+        rte_pktmbuf_free(given_.front());
+    }
+}
+
+void DpdkVf::forget_given() {
+    std::for_each(given_.begin(), given_.end(), rte_pktmbuf_free);
+    given_.clear();
+}
+
+// One that so many came after, by the state of its descriptor: they end before the next to be filled.
+bool DpdkVf::has_left(std::size_t younger) const {
+    return rte_eth_tx_descriptor_status(port_, 0, static_cast<std::uint16_t>(tx_descriptors_ - 1 - younger)) !=
+           RTE_ETH_TX_DESC_FULL;
+}
+
 bool DpdkVf::sent_all() {
     publish();
-    rte_eth_txq_info queue{};
-    if (pending_count_ != 0 || rte_eth_tx_queue_info_get(port_, 0, &queue) != 0) {
-        return pending_count_ == 0;
+    return pending_count_ == 0 && has_left(0);
+}
+
+void DpdkVf::take_back(std::function<void(std::uint8_t const* frame, std::uint32_t length)> const& take) {
+    forget_left();
+    std::size_t waiting = 0;
+    while (waiting < given_.size() && !has_left(waiting)) {
+        ++waiting;
     }
-    return rte_eth_tx_descriptor_status(port_, 0, static_cast<std::uint16_t>(queue.nb_desc - 1)) !=
-           RTE_ETH_TX_DESC_FULL;
+    auto const take_one = [&](rte_mbuf const* frame) {
+        auto const* const bytes = rte_pktmbuf_mtod(frame, std::uint8_t const*);
+        if (!std::equal(std::begin(loopback_type), std::end(loopback_type), bytes + 2 * mac_.size())) {
+            take(bytes, frame->data_len);
+        }
+    };
+    std::for_each(given_.end() - static_cast<std::ptrdiff_t>(waiting), given_.end(), take_one);
+    std::for_each(pending_.begin(), pending_.begin() + pending_count_, take_one);
+    forget_given();
+    rte_pktmbuf_free_bulk(pending_.data(), std::exchange(pending_count_, std::uint16_t{0}));
 }
 
 bool DpdkVf::makes_progress() {

@@ -63,6 +63,7 @@ class VfPath final : private SwitchedVf, private SwitchedFrames {
     void leave_vf() override;
     void send_by(SendBy way) override { pump_.send_by(way); }
     bool vf_sent_all() override { return lane_->sent_all(); }
+    std::size_t take_back() override { return 0; }  // they are the kernel's
     bool vf_works() override { return !lane_->failed(); }
     bool server_took_all() override;
     bool server_alive() override { return lvif_server_alive(device_); }

@@ -90,6 +90,7 @@ class FrameLink final : public SwitchedFrames {
     void leave_vf() override;
     void send_by(SendBy way) override;
     bool vf_sent_all() override;
+    std::size_t take_back() override;
     bool vf_works() override;
     bool server_took_all() override;
     bool server_alive() override;

@@ -3,6 +3,7 @@
 #include <sys/eventfd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "guest-frontend/process/frame_link.hpp"
 
@@ -185,6 +186,26 @@ void FrameLink::lose_rings() {
 bool FrameLink::vf_sent_all() {
     std::lock_guard const lock(tx_);
     return !writes_vf_ || vf_->sent_all();
+}
+
+std::size_t FrameLink::take_back() {
+    std::size_t count = 0;
+    {
+        std::lock_guard const lock(tx_);
+        if (!writes_vf_) {
+            return 0;
+        }
+        HeldFrames older;
+        vf_->take_back([&older](std::uint8_t const* frame, std::uint32_t length) {
+            std::copy_n(frame, length, older.add(length));
+        });
+        count = older.size();
+        held_.put_before(std::move(older));
+        wants_room_.store(true, std::memory_order_relaxed);
+        send_held();
+    }
+    wake();
+    return count;
 }
 
 bool FrameLink::vf_works() {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <iterator>
 #include <vector>
 
 namespace librettos::guest {
@@ -20,6 +21,14 @@ class HeldFrames {
         bytes_ += length;
         return frames_.emplace_back(length).data();
     }
+    // These come first, also where there is no room for them.
+    void put_before(HeldFrames&& older) {
+        frames_.insert(frames_.begin(), std::make_move_iterator(older.frames_.begin()),
+                       std::make_move_iterator(older.frames_.end()));
+        bytes_ += older.bytes_;
+        older.clear();
+    }
+    std::size_t size() const { return frames_.size(); }
     std::vector<std::uint8_t> const& front() const { return frames_.front(); }
     void pop() {
         bytes_ -= frames_.front().size();

@@ -85,6 +85,9 @@ void SwitchOrder::end() {
         change_began_ = Clock::now();
         frames_.send_by(SendBy::nothing);
         wait_until_sent();
+        if (lost_) {
+            take_back();
+        }
     }
     frames_.send_by(SendBy::rings);
     if (was == SendBy::vf) {
@@ -99,6 +102,13 @@ void SwitchOrder::wait_until_sent() {
     }
 }
 
+void SwitchOrder::take_back() {
+    if (auto const count = frames_.take_back(); count != 0) {
+        say_(Kind::trouble,
+             std::to_string(count) + " frames that the VF " + vf_.name() + " did not send go by the rings");
+    }
+}
+
 void SwitchOrder::close() {
     if (!open_) {
         return;
@@ -109,6 +119,7 @@ void SwitchOrder::close() {
             frames_.take_last(quiet, patience);
             wait_until_sent();
         }
+        take_back();
         frames_.leave_vf();
         say_(Kind::news, "the VF " + vf_.name() + " is given back");
     }

@@ -11,11 +11,14 @@
 //              now on what the VF has comes before what the rings have
 //     close()  what the VF still has is delivered, and it is given back
 //
-// Nothing waits for long for another: after 200 ms, or when the server dies, order is given up, not frames.
+// A VF that fails gives back what it has not sent, and that goes by the rings: in end(), before what waits, or in
+// close() if nobody has noticed by then. Nothing waits for long for another: after 200 ms, or when the server dies,
+// order is given up, not frames.
 #pragma once
 
 #include <array>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -61,6 +64,9 @@ class SwitchedFrames {
     virtual void send_by(SendBy way) = 0;
     // What was sent through the VF has left it.
     virtual bool vf_sent_all() = 0;
+    // What was sent through the VF and has not left it is sent by the other way instead, before what waits. Returns how
+    // many frames; 0 too where that cannot be known. Nothing is sent by the VF any more.
+    virtual std::size_t take_back() = 0;
     // False: what moves frames has found the VF to be gone, or no longer to send.
     virtual bool vf_works() = 0;
     // The server has taken from the rings all that was sent.
@@ -101,6 +107,7 @@ class SwitchOrder {
   private:
     void let_in();
     void wait_until_sent();
+    void take_back();
     std::string waited() const;
 
     SwitchedVf& vf_;

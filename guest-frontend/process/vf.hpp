@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
 #include "guest-frontend/linux/lvif.hpp"
 #include "guest-frontend/process/switch_order.hpp"
@@ -34,6 +35,9 @@ class Vf : public SwitchedVf {
     virtual bool publish() = 0;
     // All that was published has left.
     virtual bool sent_all() = 0;
+    // What was committed and has not left, the oldest first: the caller sends it by another way. The VF sends nothing
+    // more and is given back next. A frame that it stopped at after it had left, and before it said so, is among them.
+    virtual void take_back(std::function<void(std::uint8_t const* frame, std::uint32_t length)> const& take) = 0;
     // Whether it still sends. To be called every 20 ms or so. may_send: a frame of its own, to find out.
     virtual bool alive(bool may_send) = 0;
 };

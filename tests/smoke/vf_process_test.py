@@ -79,6 +79,13 @@ class WithAVf(OnTheNic):
         self.assertEqual(self.lab.ctl("status")["direct"]["in_use"], 0)
 
 
+    def nothing_sent_is_lost(self):
+        """What the guest sent is all at the wire, once: also what its VF had when that failed."""
+        sent = self.load.stop()[1]
+        self.assertGreater(sent.received, 100)
+        self.assertEqual((sent.lost, sent.doubled), (0, 0), sent.events)
+
+
 class VfOfAProcess(WithAVf, case.SmokeTest):
     """Tests that break the VF mend it."""
 
@@ -114,6 +121,7 @@ class VfOfAProcess(WithAVf, case.SmokeTest):
         self.echo()
         self.switch("direct")
         self.echo()
+        self.nothing_sent_is_lost()
 
     def test_the_vf_is_removed(self):
         self.switch("direct")
@@ -126,6 +134,7 @@ class VfOfAProcess(WithAVf, case.SmokeTest):
         self.lab.nic("return 0")
         self.switch("direct")
         self.echo()
+        self.nothing_sent_is_lost()
 
     def test_the_mailbox_is_silent(self):
         self.lab.nic("mailbox silent")

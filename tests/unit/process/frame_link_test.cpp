@@ -183,6 +183,38 @@ TEST_P(Switched, WhatTheVfDidNotTakeIsGivenAgain) {
     link.leave_vf();
 }
 
+TEST_P(Switched, WhatAFailedVfDidNotSendGoesByTheRingsFirst) {
+    to_vf();
+    vf.set_most_sent(3);
+    for (std::uint32_t number = 0; number < 5; ++number) {
+        ASSERT_EQ(send(number, FrameLink::Leaves::when_told), 0);
+    }
+    link.flush();
+    link.send_by(SendBy::nothing);
+    ASSERT_EQ(send(5), 0);
+    EXPECT_EQ(link.take_back(), 5u);
+    EXPECT_EQ(link.take_back(), 0u) << "once";
+    EXPECT_EQ(ring.waiting(), 0u);
+    link.send_by(SendBy::rings);
+    for (std::uint32_t number = 0; number < 6; ++number) {
+        EXPECT_EQ(number_in(ring.take().bytes.data()), number);
+    }
+    link.leave_vf();
+    EXPECT_EQ(link.take_back(), 0u);
+}
+
+TEST_P(Switched, WhatIsTakenBackWhenTheRingsAreInUseLeavesAtOnce) {
+    to_vf();
+    ASSERT_EQ(send(0), 0);
+    link.send_by(SendBy::rings);
+    ring.set_room(0);
+    EXPECT_EQ(link.take_back(), 1u);
+    EXPECT_EQ(ring.waiting(), 0u);
+    ring.set_room(1);
+    EXPECT_TRUE(eventually([&] { return ring.waiting() == 1; })) << "when there is room";
+    link.leave_vf();
+}
+
 TEST_P(Switched, WhatTheVfReceivesWaitsToBeLetIn) {
     link.use_vf();
     vf.deliver(numbered(1));

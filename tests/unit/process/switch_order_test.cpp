@@ -82,6 +82,12 @@ class FramesDouble final : public SwitchedFrames {
         ++asked_for_sent;
         return sent_all;
     }
+    std::size_t take_back() override {
+        EXPECT_TRUE(uses && way != SendBy::vf);
+        if (unsent != 0)
+            log_.emplace_back("take_back");
+        return std::exchange(unsent, 0);
+    }
     bool vf_works() override {
         EXPECT_TRUE(uses);
         return works;
@@ -102,6 +108,7 @@ class FramesDouble final : public SwitchedFrames {
     bool emptied = true, taken = true;  // the rings
     SendBy way = SendBy::rings;
     unsigned asked_for_sent = 0;
+    std::size_t unsent = 0;
 
   private:
     VfDouble const& vf_;
@@ -220,6 +227,34 @@ TEST_F(Order, WhatIsInTheVfLeavesFirst) {
     unsigned const asked = frames.asked_for_sent;
     order->close();
     EXPECT_GT(frames.asked_for_sent, asked) << "the frames are not, before the VF is";
+    expect_rings();
+}
+
+TEST_F(Order, WhatALostVfDidNotSendGoesByTheRingsFirst) {
+    open();
+    order->begin();
+    frames.unsent = 3;
+    vf.is_gone = true;
+    EXPECT_TRUE(order->look_after());
+    log.clear();
+    order->end();
+    EXPECT_EQ(log, (Log{"send_by nothing", "take_back", "send_by rings"}));
+    EXPECT_EQ(troubles, 2) << "and is told";
+    order->close();
+    expect_rings();
+}
+
+TEST_F(Order, WhatAVfDidNotSendInTimeIsTakenBackBeforeItIsLeft) {
+    open();
+    order->begin();
+    frames.sent_all = false;
+    frames.unsent = 3;
+    order->end();
+    EXPECT_EQ(troubles, 0) << "it may yet send them";
+    log.clear();
+    order->close();
+    EXPECT_EQ(log, (Log{"take_last", "take_back", "leave_vf", "down"}));
+    EXPECT_EQ(troubles, 1);
     expect_rings();
 }
 

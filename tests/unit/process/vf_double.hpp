@@ -81,6 +81,15 @@ class VfDouble final : public Vf {
         std::lock_guard const lock(mutex_);
         return sent_.empty() && committed_.empty();
     }
+    void take_back(std::function<void(std::uint8_t const* frame, std::uint32_t length)> const& take) override {
+        std::lock_guard const lock(mutex_);
+        sent_.insert(sent_.end(), committed_.begin(), committed_.end());
+        for (auto const& frame : sent_) {
+            take(frame.data(), static_cast<std::uint32_t>(frame.size()));
+        }
+        sent_.clear();
+        committed_.clear();
+    }
     bool alive(bool) override { return true; }
 
     // ---- the NIC's side
