@@ -2,9 +2,10 @@
 // When a processor stood still: it ran not even a thread that nothing may come before (SCHED_FIFO, 99), since the
 // kernel did not let go of it, or whoever runs this machine did not give it; root.
 //
-//     bench_stalls    until SIGTERM; then prints of each time of 0.3 ms and more: PROCESSOR FROM TO
+//     bench_stalls    until SIGTERM; then prints of each time of 0.5 ms and more: PROCESSOR FROM TO
 //
-// FROM and TO are nanoseconds since 1970. Each processor is looked at every 0.1 ms, so FROM is early by up to that.
+// FROM and TO are nanoseconds since 1970. Each processor is looked at every 0.25 ms, so FROM is early by up to that;
+// more often would be what is looked for.
 #define _GNU_SOURCE
 #include <inttypes.h>
 #include <pthread.h>
@@ -16,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { look_every_ns = 100000, stall_ns = 300000, most_stalls = 1 << 18 };
+enum { look_every_ns = 250000, stall_ns = 500000, most_stalls = 1 << 18 };
 
 struct processor {
     pthread_t thread;

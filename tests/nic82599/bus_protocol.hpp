@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // What a process that drives the NIC and the device process say to each other: one request, one reply, over a
-// SOCK_SEQPACKET socket at <folder>/bus. Descriptors travel beside requests (SCM_RIGHTS).
+// SOCK_SEQPACKET socket at <folder>/bus. Descriptors travel beside requests (SCM_RIGHTS). A write has no reply: as on
+// PCIe it is posted, and done before whatever the same process asks for next.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +16,7 @@ struct BusRequest {
     enum class What : std::uint32_t {
         join,       // a: a domain that exists already (a forked child's parent's), or 0; reply: the domain
         read,       // a: offset; reply: the value
-        write,      // a: offset, b: value
+        write,      // a: offset, b: value; no reply
         reset,      //
         attach,     //
         interrupt,  // a: vector; with an eventfd, or without: none

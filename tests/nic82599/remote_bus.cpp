@@ -111,7 +111,10 @@ std::uint32_t RemoteBus::read(Function function, reg::Offset offset) {
 }
 
 void RemoteBus::write(Function function, reg::Offset offset, std::uint32_t value) {
-    call({BusRequest::What::write, function.number(), offset, value, 0});
+    BusRequest const request{BusRequest::What::write, function.number(), offset, value, 0};
+    pthread_mutex_lock(&calling);
+    static_cast<void>((connection >= 0 || connect()) && send_message(connection, request));
+    pthread_mutex_unlock(&calling);
 }
 
 void RemoteBus::reset(Function function) {

@@ -40,7 +40,11 @@ void Sessions::run(int socket) {
     unsigned domain = 0;
     BusRequest request{};
     int descriptor = -1;
-    while (receive_message(socket, request, descriptor) && send_message(socket, answer(request, descriptor, domain))) {
+    while (receive_message(socket, request, descriptor)) {
+        BusReply const reply = answer(request, descriptor, domain);
+        if (request.what != BusRequest::What::write && !send_message(socket, reply)) {
+            break;
+        }
     }
     close(socket);
     if (domain != 0) {

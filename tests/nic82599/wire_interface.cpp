@@ -23,6 +23,7 @@ constexpr std::size_t least_frame = 60, longest_frame = 16 * 1024;
 // A wire does not wait for a processor, and a NIC takes what comes at once: a second of frames, for a machine that has
 // other things to do.
 constexpr int socket_bytes = 64 << 20;
+constexpr int most_at_once = 64;  // before the end is looked for
 
 void put_tag_back(Frame& frame, msghdr& message) {
     for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
@@ -81,21 +82,23 @@ WireInterface::~WireInterface() {
 
 void WireInterface::listen(std::function<void(Frame const&)> arrived) {
     end_ = eventfd(0, EFD_CLOEXEC);
+    room_.resize(longest_frame);
     thread_ = std::thread([this, arrived = std::move(arrived)] {
         pollfd waiting[2] = {{fd_, POLLIN, 0}, {end_, POLLIN, 0}};
         while (poll(waiting, 2, -1) >= 0 || errno == EINTR) {
             if (waiting[1].revents != 0 || (waiting[0].revents & (POLLHUP | POLLNVAL)) != 0) {
                 return;
             }
-            receive(arrived);
+            for (int left = most_at_once; left > 0 && receive(arrived); --left) {
+            }
         }
     });
 }
 
-void WireInterface::receive(std::function<void(Frame const&)> const& arrived) const {
-    Frame frame(longest_frame);
+// False: there is none.
+bool WireInterface::receive(std::function<void(Frame const&)> const& arrived) {
     alignas(cmsghdr) char control[CMSG_SPACE(sizeof(tpacket_auxdata))];
-    iovec piece{frame.data(), frame.size()};
+    iovec piece{room_.data(), room_.size()};
     msghdr message{};
     message.msg_iov = &piece;
     message.msg_iovlen = 1;
@@ -103,14 +106,15 @@ void WireInterface::receive(std::function<void(Frame const&)> const& arrived) co
     message.msg_controllen = sizeof control;
     ssize_t const bytes = recvmsg(fd_, &message, MSG_DONTWAIT);
     if (bytes < 14) {
-        return;
+        return bytes >= 0;
     }
-    frame.resize(static_cast<std::size_t>(bytes));
+    Frame frame(room_.begin(), room_.begin() + bytes);
     put_tag_back(frame, message);
     if (frame.size() < least_frame) {
         frame.resize(least_frame);
     }
     arrived(frame);
+    return true;
 }
 
 void WireInterface::send(std::span<std::uint8_t const> frame) {

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "tests/nic82599/machine.hpp"
 
@@ -36,10 +37,11 @@ class WireInterface {
     Dropped dropped();
 
   private:
-    void receive(std::function<void(Frame const&)> const& arrived) const;
+    bool receive(std::function<void(Frame const&)> const& arrived);
 
     int fd_;
-    int end_ = -1;  // eventfd
+    int end_ = -1;                    // eventfd
+    std::vector<std::uint8_t> room_;  // for a frame that arrives
     std::atomic<std::uint64_t> dropped_in_ = 0, dropped_out_ = 0;
     std::thread thread_;
 };

@@ -28,6 +28,7 @@ enum {
     burst = 64,
     most_at_once = 256,
     slot_ns = 200000,
+    gather_ns = 1000000,
     silence_ms = 300,
     buffer_bytes = 64 << 20
 };
@@ -108,7 +109,8 @@ static void take_ancillary(struct msghdr* message, struct number_account* accoun
     }
 }
 
-static void receive_burst(int in, struct number_account* account) {
+// Returns how many there were.
+static int receive_burst(int in, struct number_account* account) {
     static unsigned char data[burst][payload_bytes];
     static _Alignas(struct cmsghdr) unsigned char control[burst][256];
     struct iovec parts[burst];
@@ -131,6 +133,7 @@ static void receive_burst(int in, struct number_account* account) {
         if (messages[i].msg_len == payload_bytes)
             number_account_take(account, head, at_ns);
     }
+    return count;
 }
 
 static int receive_numbers(char const* port, char const* file) {
@@ -138,6 +141,7 @@ static int receive_numbers(char const* port, char const* file) {
     struct number_account account;
     int const in = open_socket(), on = 1, bytes = buffer_bytes;
     struct pollfd readable = {.fd = in, .events = POLLIN};
+    struct timespec const gather = {0, gather_ns};
 
     if (number_account_open(&account, file) < 0 || bind(in, (struct sockaddr*)&at, sizeof(at)) < 0)
         fail("smoke_numbers: receive");
@@ -149,8 +153,9 @@ static int receive_numbers(char const* port, char const* file) {
     for (;;) {
         int const ready = poll(&readable, 1, silence_ms);
 
-        if (ready == 1)
-            receive_burst(in, &account);
+        // The kernel has noted when each came: to run for one at a time would only keep others from running.
+        if (ready == 1 && receive_burst(in, &account) < burst)
+            clock_nanosleep(CLOCK_MONOTONIC, 0, &gather, NULL);
         else if (ready == 0 && ending)
             break;
     }
