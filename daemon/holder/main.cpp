@@ -47,7 +47,8 @@ std::unique_ptr<Steering> make_steering(Config const& config, Port const& port) 
                                                             port.ixgbe_registers()});
     }
     if (direct.steering == "kernel") {
-        return std::make_unique<KernelPfSteering>(KernelPfOptions{.pf = direct.pf, .vfs = direct.vfs});
+        return std::make_unique<KernelPfSteering>(
+            KernelPfOptions{.pf = direct.pf, .vfs = direct.vfs, .vlan = config.network.vlan});
     }
     return std::make_unique<BridgeSteering>(
         BridgeOptions{direct.bridge, direct.server_port, direct.vfs, config.network.vlan});

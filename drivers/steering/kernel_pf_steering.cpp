@@ -10,6 +10,7 @@
 #include <cstring>
 #include <filesystem>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 namespace librettos {
@@ -51,10 +52,57 @@ int change_membership(int socket, int option, int interface, VfMac const& mac) {
     return setsockopt(socket, SOL_PACKET, option, &address, sizeof address) == 0 ? 0 : errno;
 }
 
+LinkFacts require_pf(RouteNetlink& netlink, std::string const& name) {
+    auto const pf = netlink.find(name);
+    if (!pf)
+        throw SteeringError("there is no interface " + name + "; direct.pf is the PF's, as its driver made it", ENODEV);
+    return *pf;
+}
+
+// Our interfaces for VLANs are called so, with a number.
+constexpr std::string_view vlan_name = "lrvlan";
+
+bool is_ours(VlanLink const& link) {
+    return link.name.starts_with(vlan_name);
+}
+
 }  // namespace
 
-KernelPfSteering::KernelPfSteering(KernelPfOptions options) : options_(std::move(options)) {
-    (void)require_pf();
+PfVlan::PfVlan(RouteNetlink& netlink, std::string const& pf, std::uint16_t vlan)
+    : netlink_(netlink), pf_(require_pf(netlink, pf).index), vlan_(vlan) {
+    bool made = false;
+    for (auto const& link : netlink_.vlans_of(pf_)) {
+        made = made || link.vlan == vlan;
+        if (is_ours(link) && link.vlan != vlan)
+            netlink_.remove(link.index);  // of one that was killed, and had another VLAN
+    }
+    if (made || vlan == 0)
+        return;
+    try {
+        netlink_.add_vlan(pf_, vlan, std::string(vlan_name) + "%d");
+    } catch (SteeringError const& error) {
+        if (error.error == ENOTSUP)
+            throw SteeringError(
+                pf + " cannot be told to receive VLAN " + std::to_string(vlan) +
+                    ", for want of an interface of that VLAN; the kernel has a module for them: " + "modprobe 8021q",
+                ENOTSUP);
+        if (error.error != EEXIST)
+            throw;
+    }
+}
+
+PfVlan::~PfVlan() {
+    try {
+        for (auto const& link : netlink_.vlans_of(pf_)) {
+            if (is_ours(link) && link.vlan == vlan_)
+                netlink_.remove(link.index);
+        }
+    } catch (SteeringError const&) {  // the PF has gone, and its VLANs with it
+    }
+}
+
+KernelPfSteering::KernelPfSteering(KernelPfOptions options)
+    : options_(std::move(options)), vlan_(netlink_, options_.pf, options_.vlan) {
     for (auto const& name : options_.vfs) {
         auto const number = number_named(options_, name);
         if (!number)
@@ -65,6 +113,7 @@ KernelPfSteering::KernelPfSteering(KernelPfOptions options) : options_(std::move
         numbers_.push_back(*number);
     }
     for (auto const number : numbers_) {
+        set_vlan(number, options_.vlan);
         auto const mac = netlink_.vf(options_.pf, number).mac;
         set_address(number, mac == no_address ? nobodys(number) : mac);
     }
@@ -75,14 +124,6 @@ KernelPfSteering::KernelPfSteering(KernelPfOptions options) : options_(std::move
 
 KernelPfSteering::~KernelPfSteering() {
     close(addresses_);
-}
-
-LinkFacts KernelPfSteering::require_pf() {
-    auto const pf = netlink_.find(options_.pf);
-    if (!pf)
-        throw SteeringError("there is no interface " + options_.pf + "; direct.pf is the PF's, as its driver made it",
-                            ENODEV);
-    return *pf;
 }
 
 std::uint16_t KernelPfSteering::number_of(std::uint16_t vf) const {
@@ -96,14 +137,21 @@ bool KernelPfSteering::is_there(std::uint16_t number) const {
 }
 
 void KernelPfSteering::set_address(std::uint16_t number, VfMac const& mac) {
-    netlink_.set_vf_mac(require_pf().index, number, mac);
+    netlink_.set_vf_mac(require_pf(netlink_, options_.pf).index, number, mac);
+}
+
+void KernelPfSteering::set_vlan(std::uint16_t number, std::uint16_t vlan) {
+    if (netlink_.vf(options_.pf, number).vlan != vlan)
+        netlink_.set_vf_vlan(require_pf(netlink_, options_.pf).index, number, vlan);
 }
 
 // Repeated by a caller who does not know: the kernel counts memberships, one is enough.
 void KernelPfSteering::let_port_have(VfMac const& mac) {
     if (std::find(ports_.begin(), ports_.end(), mac) != ports_.end())
         return;
-    if (int const error = change_membership(addresses_, PACKET_ADD_MEMBERSHIP, require_pf().index, mac); error != 0)
+    if (int const error =
+            change_membership(addresses_, PACKET_ADD_MEMBERSHIP, require_pf(netlink_, options_.pf).index, mac);
+        error != 0)
         throw SteeringError("giving " + options_.pf + " another address: " + std::strerror(error), error);
     ports_.push_back(mac);
     if (ports_.size() > most_addresses + numbers_.size())
@@ -116,7 +164,8 @@ void KernelPfSteering::let_port_lose(VfMac const& mac) {
         return;
     VfMac const lost = *found;
     ports_.erase(found);
-    change_membership(addresses_, PACKET_DROP_MEMBERSHIP, require_pf().index, lost);  // fails when the PF is another
+    change_membership(addresses_, PACKET_DROP_MEMBERSHIP, require_pf(netlink_, options_.pf).index,
+                      lost);  // fails when the PF is another
 }
 
 std::vector<VfState> KernelPfSteering::vfs() {
@@ -143,10 +192,8 @@ void KernelPfSteering::give(std::uint16_t vf, VfSettings const& settings) {
     std::uint16_t const number = number_of(vf);
     if (!is_there(number))
         throw SteeringError(options_.vfs[vf] + " is gone", ENODEV);
-    auto const now = netlink_.vf(options_.pf, number);
-    if (now.vlan != settings.vlan)
-        netlink_.set_vf_vlan(require_pf().index, number, settings.vlan);
-    if (now.mac == settings.mac)
+    set_vlan(number, settings.vlan);
+    if (netlink_.vf(options_.pf, number).mac == settings.mac)
         return;
     let_port_have(settings.mac);
     set_address(number, nobodys(number));

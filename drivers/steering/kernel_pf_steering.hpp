@@ -10,6 +10,11 @@
 // way. In between frames reach the PF, as nobody's.
 //
 // The PF's addresses are memberships of a socket: they end with this process. Those of VFs stay.
+//
+// A VLAN of VFs is one that the PF has to receive, too, for guests that are not steered to theirs. The kernel tells a
+// PF's driver of those only that have an interface, even one that is down. If nobody has made one this does, and
+// removes it in the end; what a killed process leaves is the next one's. VFs are put into it after that and before
+// they are given: igb admits the PF to a VLAN's broadcasts together with the first VF.
 #pragma once
 
 #include <deque>
@@ -24,12 +29,28 @@ namespace librettos {
 struct KernelPfOptions {
     std::string pf;                // interface, the server's port
     std::vector<std::string> vfs;  // PCI addresses of those that guests may have
+    std::uint16_t vlan = 0;        // that the PF receives beside frames without a tag; 0: none
     std::string interfaces = "/sys/class/net";
+};
+
+// The PF receives that VLAN (0: none) as long as this lives. SteeringError: there are no VLANs here, and what to do.
+class PfVlan {
+  public:
+    PfVlan(RouteNetlink& netlink, std::string const& pf, std::uint16_t vlan);
+    ~PfVlan();
+    PfVlan(PfVlan const&) = delete;
+    PfVlan& operator=(PfVlan const&) = delete;
+
+  private:
+    RouteNetlink& netlink_;
+    int pf_;
+    std::uint16_t vlan_;
 };
 
 class KernelPfSteering final : public Steering {
   public:
-    // A VF with no address gets one that is nobody's: its user may not choose. SteeringError: no such PF, or VF of it.
+    // A VF with no address gets one that is nobody's: its user may not choose. SteeringError: no such PF, or VF of it,
+    // or the PF cannot receive the VLAN.
     explicit KernelPfSteering(KernelPfOptions options);
     ~KernelPfSteering() override;
     KernelPfSteering(KernelPfSteering const&) = delete;
@@ -47,13 +68,14 @@ class KernelPfSteering final : public Steering {
   private:
     std::uint16_t number_of(std::uint16_t vf) const;
     bool is_there(std::uint16_t number) const;
-    LinkFacts require_pf();
     void set_address(std::uint16_t number, VfMac const& mac);
+    void set_vlan(std::uint16_t number, std::uint16_t vlan);
     void let_port_have(VfMac const& mac);
     void let_port_lose(VfMac const& mac);
 
     KernelPfOptions options_;
     RouteNetlink netlink_;
+    PfVlan vlan_;
     LinkChanges changes_;
     std::vector<std::uint16_t> numbers_;  // of options_.vfs, as the PF's driver counts
     bool counted_ = false;                // by the PF's driver

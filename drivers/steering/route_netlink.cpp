@@ -9,6 +9,7 @@
 #include <netlink/route/link.h>
 #include <netlink/route/link/sriov.h>
 #include <netlink/route/link/veth.h>
+#include <netlink/route/link/vlan.h>
 #include <netlink/route/neighbour.h>
 #include <sys/socket.h>
 
@@ -32,6 +33,7 @@ struct Put {
 };
 using Link = std::unique_ptr<rtnl_link, Put<rtnl_link, rtnl_link_put>>;
 using Veth = std::unique_ptr<rtnl_link, Put<rtnl_link, rtnl_link_veth_release>>;
+using Links = std::unique_ptr<nl_cache, Put<nl_cache, nl_cache_free>>;
 using Address = std::unique_ptr<nl_addr, Put<nl_addr, nl_addr_put>>;
 using Neighbour = std::unique_ptr<rtnl_neigh, Put<rtnl_neigh, rtnl_neigh_put>>;
 using Vf = std::unique_ptr<rtnl_link_vf, Put<rtnl_link_vf, rtnl_link_vf_put>>;
@@ -159,6 +161,31 @@ void RouteNetlink::add_veth(std::string const& name, std::string const& peer) {
     rtnl_link_set_name(other.get(), peer.c_str());
     require(rtnl_link_add(netlink_, link.get(), NLM_F_CREATE | NLM_F_EXCL),
             "making the veth pair " + name + ", " + peer);
+}
+
+std::vector<VlanLink> RouteNetlink::vlans_of(int index) {
+    nl_cache* found = nullptr;
+    require(rtnl_link_alloc_cache(netlink_, AF_UNSPEC, &found), "listing the interfaces");
+    Links const links(found);
+    std::vector<VlanLink> vlans;
+    for (auto* object = nl_cache_get_first(links.get()); object != nullptr; object = nl_cache_get_next(object)) {
+        auto* const link = reinterpret_cast<rtnl_link*>(object);
+        int namespace_of_lower = -1;
+        if (rtnl_link_is_vlan(link) != 0 && rtnl_link_get_link(link) == index &&
+            rtnl_link_get_link_netnsid(link, &namespace_of_lower) < 0)
+            vlans.push_back({rtnl_link_get_ifindex(link), rtnl_link_get_name(link),
+                             static_cast<std::uint16_t>(rtnl_link_vlan_get_id(link))});
+    }
+    return vlans;
+}
+
+void RouteNetlink::add_vlan(int index, std::uint16_t vlan, std::string const& name) {
+    auto const link = owned<Link>(rtnl_link_vlan_alloc());
+    rtnl_link_set_link(link.get(), index);
+    rtnl_link_set_name(link.get(), name.c_str());
+    require(rtnl_link_vlan_set_id(link.get(), vlan), "VLAN " + std::to_string(vlan));
+    require(rtnl_link_add(netlink_, link.get(), NLM_F_CREATE | NLM_F_EXCL),
+            "making an interface for VLAN " + std::to_string(vlan) + " of " + interface(index));
 }
 
 void RouteNetlink::remove(int index) {

@@ -5,6 +5,7 @@
 #include <initializer_list>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "drivers/steering/steering.hpp"
 
@@ -29,6 +30,12 @@ struct BridgeVlans {
     std::uint16_t default_vlan = 0;  // of a new port, untagged there; 0: none
 };
 
+struct VlanLink {
+    int index = 0;
+    std::string name;
+    std::uint16_t vlan = 0;
+};
+
 // Of a NIC's VF, as its PF's driver says.
 struct VfFacts {
     VfMac mac{};
@@ -48,6 +55,10 @@ class RouteNetlink {
 
     std::optional<LinkFacts> find(std::string const& name);
     void add_veth(std::string const& name, std::string const& peer);
+    // Interfaces of this namespace that are a VLAN of that one.
+    std::vector<VlanLink> vlans_of(int index);
+    // Down. The kernel puts a number for %d in the name. EEXIST: some namespace has one of that VLAN.
+    void add_vlan(int index, std::uint16_t vlan, std::string const& name);
     void remove(int index);
     void set_mac(int index, VfMac const& mac);
     void set_up(int index, bool up);

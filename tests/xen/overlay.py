@@ -29,6 +29,7 @@ PROGRAMS = {
     "portmap_call": "tests/xen/portmap",
     "portmap_hypercall_conformance": "tests/xen/portmap",
     "steering_test": "tests/unit/steering",
+    "kernel_pf_steering_test": "tests/unit/steering",
 }
 # DPDK loads every driver of its folder at start: only those that the lab uses.
 DRIVERS = ("bus_vdev", "bus_pci", "mempool_ring", "mempool_stack", "net_null", "net_e1000")

@@ -7,18 +7,26 @@ import case
 import nics
 from domu import DomU
 from loads import EchoLoad
-from netserver import CONFIGURATION, DEDICATED4, NetServer, wire
+from machine import HERE
+from netserver import CONFIGURATION, DEDICATED4, WIRE4, NetServer, wire
 
 VFS = ("0000:01:10.0", "0000:01:10.2")
 MAKE_WIRE = "modprobe -a e1000e igb xen-pciback\n" + wire(f"""
 ip link set {nics.peer_interface(1)} netns wire name wire0
-ip link set {nics.interface_of(nics.nic(1))} name pf0
+ip link set {nics.interface_of(nics.nic(1))} down name pf0
 sysctl -qw net.ipv6.conf.pf0.disable_ipv6=1
 ethtool -K pf0 gro off >/dev/null
 """) + f"""
 ip link set pf0 up
-echo {len(VFS)} >/sys/class/net/pf0/device/sriov_numvfs
-for vf in {" ".join(VFS)}; do xl pci-assignable-add $vf || exit; done
+[ -e /sys/class/net/pf0/device/virtfn0 ] || echo {len(VFS)} >/sys/class/net/pf0/device/sriov_numvfs
+for vf in {" ".join(VFS)}; do xl pci-assignable-list | grep -q $vf || xl pci-assignable-add $vf || exit; done
+"""
+VLAN, OTHER_VLAN = 42, 77
+TAG_WIRE = f"""
+ip -n wire addr flush dev wire0
+ip -n wire link add link wire0 name tagged type vlan id {VLAN}
+ip -n wire addr add {WIRE4}/24 dev tagged
+ip -n wire link set tagged up
 """
 DIRECT = f"""
 [direct]
@@ -39,28 +47,44 @@ class VfServer(NetServer):
         self.machine.put("netserver.toml", CONFIGURATION % "pf0" + DIRECT)
 
 
+class TaggingServer(VfServer):
+    """In the VLAN; the peer is in it, too, with the interface `tagged`."""
+
+    def make_wire(self):
+        super().make_wire()
+        self.machine.run(TAG_WIRE)
+        self.machine.put("netserver.toml", (CONFIGURATION % "pf0").replace("[network]", f"[network]\nvlan = {VLAN}") + DIRECT)
+
+
 class BridgeVlans(case.XenTest):
-    """Steering by a bridge, its unit tests, on a kernel whose bridges filter VLANs, as the machine's own may not."""
+    """Unit tests of steering, on a kernel that has VLANs and whose bridges filter them, as the machine's own may not."""
 
-    programs = ("steering_test",)
+    programs = ("steering_test", "kernel_pf_steering_test")
 
-    def test_suite(self):
-        said = self.machine.run("steering_test", timeout_s=180)
+    def passes(self, program):
+        said = self.machine.run(program, timeout_s=180)
         self.assertIn("[  PASSED  ]", said)
         self.assertNotIn("[  SKIPPED ]", said)
 
+    def test_suite(self):
+        self.passes("steering_test")
 
-class IgbVf(EchoLoad, case.XenTest):
+    def test_vlan_of_a_pf(self):
+        self.passes("kernel_pf_steering_test")
+
+
+class OnIgb(EchoLoad):
     """The server lives as long as the class, one domU until a test destroys it."""
 
     programs = ("librettos-netserver", "librettosctl", "librettos-guest", "smoke_echo")
     memory_mib = 2048  # with more the VFs' registers are above 4 GiB, and they stay in reset
     qemu_options = ("-device", "amd-iommu,intremap=on", *nics.igb_with_peer(1))
+    make_server = VfServer
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.server = VfServer.start_for(cls)
+        cls.server = cls.make_server.start_for(cls)
         cls.start_guest([f'pci = ["{VFS[0]}"]'])
 
     @classmethod
@@ -112,6 +136,23 @@ class IgbVf(EchoLoad, case.XenTest):
         for step in self.shown()["switch"]["last"]["steps"]:
             self.figure(f"step of a switch back, ms: {step['step']}", step["took_us"] / 1000)
 
+    def test_server_killed_while_direct(self):
+        """Frames go past it."""
+        self.start_load()
+        self.switch("direct")
+        self.server.kill()
+        self.progress()
+        self.server.start()
+        self.path_becomes("direct")
+        self.progress()
+        self.switch("server")
+        self.progress()
+        self.end_load()
+
+
+class IgbVf(OnIgb, case.XenTest):
+    """A wire without tags."""
+
     def signal_guest(self, number):
         self.guest.run(f"killall -{number} librettos-guest")
 
@@ -157,19 +198,6 @@ class IgbVf(EchoLoad, case.XenTest):
         self.switch("server")
         self.end_load()
 
-    def test_server_killed_while_direct(self):
-        """Frames go past it."""
-        self.start_load()
-        self.switch("direct")
-        self.server.kill()
-        self.progress()
-        self.server.start()
-        self.path_becomes("direct")
-        self.progress()
-        self.switch("server")
-        self.progress()
-        self.end_load()
-
     def test_vf_of_a_destroyed_domain(self):
         """Its VF is taken back and goes to the next domain, while that runs."""
         self.switch("direct")
@@ -189,6 +217,64 @@ class IgbVf(EchoLoad, case.XenTest):
         self.progress()
         self.switch("server")
         self.progress()
+        self.end_load()
+
+
+class IgbVlan(OnIgb, case.XenTest):
+    """All of the wire's frames carry a tag; the guest, which knows of none, is in the VLAN by the rings and by its VF."""
+
+    make_server = TaggingServer
+
+    def vlans_of_the_pf(self):
+        """Interfaces of the PF that are a VLAN: [(name, VLAN), ...]."""
+        said = self.machine.run("ip -d -o link show type vlan")
+        return [(name, int(vlan)) for name, vlan in re.findall(r"^\d+: (\S+)@pf0: .* id (\d+)", said, re.MULTILINE)]
+
+    def datagrams_for_nobody(self):
+        """Those that have reached the guest's program: it has a network namespace of its own."""
+        names, values = (line.split() for line in self.guest.run("grep ^Udp: /proc/$(pidof smoke_echo)/net/snmp").splitlines())
+        return int(values[names.index("NoPorts")])
+
+    def send_datagrams(self, tag, count):
+        """To the guest, for a port where nothing listens."""
+        self.machine.put("tagged_datagrams.py", (HERE / "tagged_datagrams.py").read_text())
+        self.server.on_the_wire(f"python3 -B /lab/tagged_datagrams.py wire0 {WIRE4} {DEDICATED4} {self.shown()['mac']} 9 {tag} {count}")
+
+    def hears_its_vlan_alone(self):
+        before = self.datagrams_for_nobody()
+        for tag in (OTHER_VLAN, 0):
+            self.send_datagrams(tag, 20)
+        self.send_datagrams(VLAN, 5)  # and these came after those
+        self.eventually(lambda: self.datagrams_for_nobody() >= before + 5, "datagrams in the VLAN to reach the guest")
+        self.assertEqual(self.datagrams_for_nobody(), before + 5)
+
+    def speaks_with_its_tag_alone(self):
+        self.start_load()
+        counted = self.server.on_the_wire(
+            f"sh -c 'tcpdump -i wire0 -e -nn -c 400 ether src {self.shown()['mac']} 2>/dev/null | grep -c \"vlan {VLAN},\"'", timeout_s=90)
+        self.assertEqual(int(counted), 400)
+        self.end_load()
+
+    def test_the_guest_is_in_the_vlan_by_either_way(self):
+        for to in ("direct", "server"):
+            self.switch(to)
+            self.hears_its_vlan_alone()
+            self.speaks_with_its_tag_alone()
+
+    def test_the_pf_is_in_the_vlan_while_the_server_runs(self):
+        """By an interface that is made once, and found again after a kill."""
+        made = self.vlans_of_the_pf()
+        self.assertEqual([vlan for _, vlan in made], [VLAN])
+        self.server.kill()
+        self.assertEqual(self.vlans_of_the_pf(), made)
+        self.server.start()
+        self.assertEqual(self.vlans_of_the_pf(), made)
+        self.server.stop()
+        self.assertEqual(self.vlans_of_the_pf(), [])
+        self.server.start()
+        self.assertEqual([vlan for _, vlan in self.vlans_of_the_pf()], [VLAN])
+        self.switch("server")
+        self.start_load()
         self.end_load()
 
 

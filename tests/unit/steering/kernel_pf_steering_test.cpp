@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // What steering by a PF of the kernel's says when it is not to be had, and what it reads from the kernel's messages.
-// With a NIC it is tested in tests/xen (IgbVf): no interface of software has VFs here.
+// With a NIC it is tested in tests/xen (IgbVf, IgbVlan): no interface of software has VFs here.
 #include <gmock/gmock.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
@@ -14,9 +14,12 @@
 #include <cerrno>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <stdexcept>
+#include <vector>
 
 #include "drivers/steering/kernel_pf_steering.hpp"
+#include "tests/unit/steering/own_namespace.hpp"
 
 namespace librettos {
 namespace {
@@ -36,7 +39,7 @@ class KernelPfSteeringTest : public testing::Test {
 
     std::string why_not(std::string const& pf, std::string const& vf) const {
         try {
-            KernelPfSteering const made({pf, {vf}, interfaces});
+            KernelPfSteering const made({.pf = pf, .vfs = {vf}, .interfaces = interfaces});
         } catch (SteeringError const& error) {
             EXPECT_EQ(error.error, ENODEV);
             return error.what();
@@ -56,6 +59,99 @@ TEST_F(KernelPfSteeringTest, WhatIsMissingIsSaid) {
 
 TEST_F(KernelPfSteeringTest, AnInterfaceWhoseDriverHasNoVfsIsRefused) {
     EXPECT_EQ(why_not("lo", "0000:01:10.2"), "lo has no VF 1");
+}
+
+// On an interface that has no VFs.
+class PfVlanTest : public testing::Test {
+  protected:
+    void SetUp() override {
+        if (!enter_namespace())
+            GTEST_SKIP() << "network namespaces need root";
+        ASSERT_EQ(run("ip link add pf0 type veth peer name pf0b"), 0);
+        index = netlink.emplace().find("pf0").value().index;
+        try {
+            netlink->add_vlan(index, 5, "probe");
+        } catch (SteeringError const& error) {
+            ASSERT_EQ(error.error, ENOTSUP) << error.what();
+            GTEST_SKIP() << "no VLANs in this kernel";
+        }
+        netlink->remove(netlink->find("probe").value().index);
+    }
+    void TearDown() override { run("ip link del pf0"); }
+    // Numbers of those that the PF receives.
+    std::vector<std::uint16_t> vlans() {
+        std::vector<std::uint16_t> numbers;
+        for (auto const& link : netlink->vlans_of(index))
+            numbers.push_back(link.vlan);
+        return numbers;
+    }
+    using Vlans = std::vector<std::uint16_t>;
+
+    std::optional<RouteNetlink> netlink;  // of the namespace that was entered
+    int index = 0;
+};
+
+TEST_F(PfVlanTest, ThePfReceivesItAsLongAsItLives) {
+    {
+        PfVlan const vlan(*netlink, "pf0", 42);
+        ASSERT_EQ(vlans(), Vlans{42});
+        EXPECT_FALSE(netlink->find(netlink->vlans_of(index)[0].name).value().up)
+            << "else the kernel would speak through it";
+    }
+    EXPECT_EQ(vlans(), Vlans{});
+    PfVlan const none(*netlink, "pf0", 0);
+    EXPECT_EQ(vlans(), Vlans{});
+}
+
+TEST_F(PfVlanTest, WhatAKilledServerLeftIsTakenOverOrRemoved) {
+    netlink->add_vlan(index, 42, "lrvlan%d");
+    {
+        PfVlan const same(*netlink, "pf0", 42);
+        EXPECT_EQ(vlans(), Vlans{42});
+    }
+    EXPECT_EQ(vlans(), Vlans{});
+    netlink->add_vlan(index, 42, "lrvlan%d");
+    {
+        PfVlan const other(*netlink, "pf0", 43);
+        EXPECT_EQ(vlans(), Vlans{43});
+    }
+    netlink->add_vlan(index, 42, "lrvlan%d");
+    PfVlan const none(*netlink, "pf0", 0);
+    EXPECT_EQ(vlans(), Vlans{});
+}
+
+TEST_F(PfVlanTest, AnOperatorsStays) {
+    netlink->add_vlan(index, 42, "mine");
+    netlink->add_vlan(index, 77, "other");
+    {
+        PfVlan const vlan(*netlink, "pf0", 42);
+        EXPECT_EQ(vlans(), (Vlans{42, 77}));
+    }
+    EXPECT_EQ(vlans(), (Vlans{42, 77}));
+}
+
+TEST_F(PfVlanTest, OneOfAnotherNamespaceDoesAsWell) {
+    auto const elsewhere = "lr-vlan-" + std::to_string(getpid());
+    netlink->add_vlan(index, 42, "mine");
+    ASSERT_EQ(run("ip netns add " + elsewhere + " && ip link set mine netns " + elsewhere), 0);
+    {
+        PfVlan const vlan(*netlink, "pf0", 42);
+        EXPECT_EQ(vlans(), Vlans{});
+    }
+    EXPECT_EQ(run("ip -n " + elsewhere + " link show mine"), 0);
+    EXPECT_EQ(run("ip netns del " + elsewhere), 0);
+}
+
+TEST_F(KernelPfSteeringTest, AVlanThatCannotBeReceivedIsRefused) {
+    if (!enter_namespace())
+        GTEST_SKIP() << "network namespaces need root";
+    try {
+        KernelPfSteering const made({.pf = "lo", .vfs = {}, .vlan = 42, .interfaces = interfaces});
+        FAIL();
+    } catch (SteeringError const& error) {
+        EXPECT_EQ(error.error, ENOTSUP);
+        EXPECT_THAT(error.what(), testing::HasSubstr("modprobe 8021q"));
+    }
 }
 
 // RTM_NEWLINK of a PF with two VFs, as the kernel fills it in: the second has a VLAN and has been used.

@@ -8,7 +8,7 @@ root_packages=(
 )
 dom0_modules=(
     xen-evtchn xen-gntdev xen-gntalloc xen-privcmd xenfs xen-blkback xen-netback xen-pciback
-    tun tap bridge veth macvlan loop igb igbvf e1000e uio uio_pci_generic vfio vfio-pci msr
+    tun tap bridge veth macvlan 8021q loop igb igbvf e1000e uio uio_pci_generic vfio vfio-pci msr
     nf_tables nft_ct nft_chain_nat unix_diag tcp_diag udp_diag inet_diag
 )
 boot_modules=(virtio_pci virtio_blk ext4 9pnet_virtio 9p)
