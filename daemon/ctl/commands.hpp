@@ -39,6 +39,7 @@ struct PortFilter {
 struct StatsView {
     std::string guest;                   // empty: all
     bool all = false;                    // zero counters too
+    bool prometheus = false;             // in its text format
     std::optional<double> watch_s = {};  // repeat, with rates
 };
 

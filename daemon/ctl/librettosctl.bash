@@ -50,7 +50,7 @@ _librettosctl() {
         "") words="status doctor guests guest ports stats limit attach detach switch vf completion $global" ;;
         guest) [[ -z $second ]] && words="$(_librettosctl_guests)" ;;
         ports) words="who why --guest --protocol" ;;
-        stats) words="--watch --guest --all" ;;
+        stats) words="--watch --guest --all --prometheus" ;;
         limit)
             words="--frames-per-s --bits-per-s --ports"
             [[ -z $second ]] && words="$(_librettosctl_guests)"

@@ -219,6 +219,9 @@ void add_stats_command(CLI::App& app, Arguments& a, Command& chosen) {
                   ->expected(0, 1)
                   ->capture_default_str()
                   ->check(within(0.05, 86400.0));
+    stats->add_flag("--prometheus", a.view.prometheus, "All counters in Prometheus' text format")
+        ->excludes(a.watch)
+        ->excludes(app.get_option("--json"));
 }
 
 int print_completion(Session const& session) {

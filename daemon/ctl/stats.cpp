@@ -10,11 +10,12 @@
 #include <ctime>
 #include <system_error>
 
-#include "daemon/api/counters.hpp"
 #include "daemon/api/stats_reader.hpp"
 #include "daemon/ctl/commands.hpp"
+#include "daemon/ctl/counter_meaning.hpp"
 #include "daemon/ctl/fields.hpp"
 #include "daemon/ctl/health.hpp"
+#include "daemon/ctl/prometheus.hpp"
 
 namespace librettos::ctl {
 
@@ -28,13 +29,6 @@ void on_interrupt(int) {
 
 bool is_drop(std::string const& name) {
     return name.starts_with("drop_");
-}
-
-std::string meaning_of(std::string const& name) {
-    for (auto const& text : counter_texts)
-        if (text.name == name)
-            return std::string{text.meaning};
-    return "unknown to this librettosctl";  // the server is newer
 }
 
 // The wire first, then the guests by name; only `guest` (name or domain id) when it is given.
@@ -81,7 +75,9 @@ class StatsPrinter {
         auto const slots = chosen_slots(reading, view_.guest);
         if (slots.empty())
             return false;
-        if (session_.json)
+        if (view_.prometheus)
+            print_prometheus(*session_.out, names, reading, slots);
+        else if (session_.json)
             print_json(names, reading, before, slots);
         else
             print_text(names, reading, before, slots);
@@ -180,7 +176,7 @@ class StatsPrinter {
                 double const rate = old == nullptr ? 0 : per_second(old->counters[i], slot.counters[i], elapsed_ns);
                 auto const tone = !drops || slot.counters[i] == 0 ? Tone::plain : rate > 0 ? Tone::bad : Tone::warning;
                 table.add({names[i], grouped(slot.counters[i]), old == nullptr ? "" : rate_text(names[i], rate),
-                           meaning_of(names[i])},
+                           std::string{meaning_of(names[i])}},
                           tone);
             }
         *session_.out << table.text(session_.style);

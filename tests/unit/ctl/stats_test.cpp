@@ -98,6 +98,44 @@ TEST_F(StatsTest, WatchInTextHasARateColumn) {
     EXPECT_EQ(words(lines(second).at(0))[2], "0");
 }
 
+TEST_F(StatsTest, PrometheusHasEveryCounterOnceAndDropsByReason) {
+    memory_.header().engine_pid = 4'194'305;
+    memory_.header().thread[0].busy_ns = 1'500'000'000;
+    auto const result = run({"stats", "--prometheus"});
+    ASSERT_EQ(result.status, 0) << result.err;
+    auto const text = lines(result.out);
+    auto const has = [&text](std::string const& line) { return std::count(text.begin(), text.end(), line) == 1; };
+    EXPECT_TRUE(has("librettos_wire_rx_frames_total 1234567"));
+    EXPECT_TRUE(has("librettos_to_guest_frames_total{guest=\"web\",domain=\"7\"} 42"));
+    EXPECT_TRUE(has("librettos_to_guest_frames_total{guest=\"db\",domain=\"8\"} 0")) << "a series begins with 0";
+    EXPECT_TRUE(has("librettos_dropped_frames_total{guest=\"web\",domain=\"7\",reason=\"ring_full\"} 5"));
+    EXPECT_TRUE(has("librettos_dropped_frames_total{guest=\"wire\",domain=\"\",reason=\"malformed\"} 0"));
+    EXPECT_TRUE(has("librettos_thread_busy_seconds_total{thread=\"0\"} 1.500000000"));
+    EXPECT_TRUE(has("librettos_engine_up 0"));
+    EXPECT_TRUE(has("librettos_engine_starts_total 1"));
+    EXPECT_TRUE(has("# TYPE librettos_dropped_frames_total counter"));
+    for (std::size_t i = 1; i < counter_count; ++i) {
+        std::string const name{counter_texts[i].name};
+        EXPECT_EQ(has("# HELP librettos_" + name + "_total " + std::string{counter_texts[i].meaning}),
+                  !name.starts_with("drop_"))
+            << name;
+    }
+    for (auto const& line : text)
+        EXPECT_EQ(line.find("web"), line.find("web\"")) << "a guest stands in a label: " << line;
+}
+
+TEST_F(StatsTest, PrometheusLabelsAreEscaped) {
+    memory_.add_guest(3, 9, "a\"b\\c\nd");
+    auto const result = run({"stats", "--prometheus", "--guest", "9"});
+    EXPECT_NE(result.out.find("{guest=\"a\\\"b\\\\c?d\",domain=\"9\"}"), std::string::npos) << result.out;
+    EXPECT_EQ(result.out.find("\"web\""), std::string::npos);
+}
+
+TEST_F(StatsTest, PrometheusIsOneFormatAndOneReading) {
+    EXPECT_EQ(run({"--json", "stats", "--prometheus"}).status, 2);
+    EXPECT_EQ(run({"stats", "--prometheus", "--watch"}).status, 2);
+}
+
 TEST_F(StatsTest, UnknownGuestIsNotFound) {
     auto const result = run({"stats", "--guest", "nobody"});
     EXPECT_EQ(result.status, 1);
