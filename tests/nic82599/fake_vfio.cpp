@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -63,6 +64,35 @@ std::array<std::uint8_t, configuration_bytes> configuration_space(Function funct
     bytes[0xA0] = 0x10;  // PCIe
     put16(0xA2, 2);
     return bytes;
+}
+
+// 9.3: the bits of a byte there that a program can change.
+unsigned writable_bits(Function function, std::size_t at) {
+    constexpr std::size_t command = 0x04, cache_line = 0x0C, bar0 = 0x10, bar1 = 0x14, interrupt_line = 0x3C;
+    constexpr std::size_t msix_control = 0x72, device_control = 0xA8;
+    std::uint32_t const bar0_bits = ~((function.is_pf() ? Nic::pf_bar_bytes : Nic::vf_bar_bytes) - 1u);
+    if (at / 4 == bar0 / 4) {
+        return bar0_bits >> (at - bar0) * 8 & 0xFF;
+    }
+    switch (at) {
+        case command:
+            return 0x47;  // memory, bus master, parity
+        case command + 1:
+            return 0x05;  // SERR, no INTx
+        case msix_control + 1:
+            return 0xC0;  // enable, mask
+        case cache_line:
+        case bar1:
+        case bar1 + 1:
+        case bar1 + 2:
+        case bar1 + 3:
+        case interrupt_line:
+        case device_control:
+        case device_control + 1:
+            return 0xFF;
+        default:
+            return 0;
+    }
 }
 
 }  // namespace
@@ -131,6 +161,27 @@ std::optional<int> FakeVfio::ioctl(int fd, unsigned long request, void* argument
     }
 }
 
+std::optional<ssize_t> FakeVfio::pwrite(int fd, void const* bytes, std::size_t size, std::uint64_t offset) {
+    Descriptor const descriptor = find(fd);
+    std::uint64_t const first = offset - (std::uint64_t{VFIO_PCI_CONFIG_REGION_INDEX} << region_shift);
+    if (descriptor.kind != Kind::device || first >= configuration_bytes) {
+        return std::nullopt;
+    }
+    auto const* const from = static_cast<std::uint8_t const*>(bytes);
+    for (std::size_t i = 0; i < std::min<std::size_t>(size, configuration_bytes - first); ++i) {
+        unsigned const mask = writable_bits(function_of(descriptor), first + i);
+        std::uint8_t byte = 0;
+        if (pread(fd, &byte, 1, static_cast<off_t>(offset + i)) != 1) {
+            return fail(EIO);
+        }
+        byte = static_cast<std::uint8_t>((byte & ~mask) | (from[i] & mask));
+        if (syscall(SYS_pwrite64, fd, &byte, 1, static_cast<off_t>(offset + i)) != 1) {
+            return -1;
+        }
+    }
+    return static_cast<ssize_t>(size);
+}
+
 std::optional<void*> FakeVfio::mmap(void* address, std::size_t size, int flags, int fd, std::uint64_t offset) {
     Descriptor const descriptor = find(fd);
     if (descriptor.kind != Kind::device || offset >> region_shift != VFIO_PCI_BAR0_REGION_INDEX) {
@@ -192,7 +243,7 @@ int FakeVfio::open_device(Function function) {
     int const fd = new_descriptor("[vfio-device]");  // as /proc/PID/maps shows the kernel's
     auto const configuration = configuration_space(function);
     auto const at = static_cast<off_t>(std::uint64_t{VFIO_PCI_CONFIG_REGION_INDEX} << region_shift);
-    if (fd < 0 || pwrite(fd, configuration.data(), configuration.size(), at) < 0) {
+    if (fd < 0 || ::pwrite(fd, configuration.data(), configuration.size(), at) < 0) {
         return -1;
     }
     bus_.attach(function);

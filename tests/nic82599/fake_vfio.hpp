@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // VFIO as DPDK uses it (container, groups, devices; <linux/vfio.h>) without a kernel's: over a Bus. Its descriptors are
-// memfds: a device's has the PCI configuration space where DPDK reads and writes it.
+// memfds: a device's has the PCI configuration space where programs read it; what they write passes by pwrite().
 #pragma once
 
 #include <array>
@@ -21,6 +21,7 @@ class FakeVfio {
     std::optional<int> open(std::string_view path);
     std::optional<int> ioctl(int fd, unsigned long request, void* argument);
     std::optional<void*> mmap(void* address, std::size_t size, int flags, int fd, std::uint64_t offset);
+    std::optional<ssize_t> pwrite(int fd, void const* bytes, std::size_t size, std::uint64_t offset);
     void close(int fd);
     // Kernel modules that DPDK asks for.
     static bool is_module(std::string_view path);

@@ -36,6 +36,15 @@ void* do_mmap(void* address, std::size_t size, int protection, int flags, int fd
     return place == -1 ? MAP_FAILED : reinterpret_cast<void*>(place);
 }
 
+ssize_t do_pwrite(int fd, void const* bytes, std::size_t size, off_t offset) {
+    if (FakeVfio* const vfio = FakeVfio::serving(); vfio != nullptr) {
+        if (auto const result = vfio->pwrite(fd, bytes, size, static_cast<std::uint64_t>(offset))) {
+            return *result;
+        }
+    }
+    return syscall(SYS_pwrite64, fd, bytes, size, offset);
+}
+
 int do_stat(char const* path, void* result) {
     if (FakeVfio::serving() != nullptr && FakeVfio::is_module(path)) {
         auto* const status = static_cast<struct stat*>(result);
@@ -94,6 +103,14 @@ void* mmap(void* address, std::size_t size, int protection, int flags, int fd, o
 
 void* mmap64(void* address, std::size_t size, int protection, int flags, int fd, off_t offset) noexcept {
     return nic82599::do_mmap(address, size, protection, flags, fd, offset);
+}
+
+ssize_t pwrite(int fd, void const* bytes, std::size_t size, off_t offset) {
+    return nic82599::do_pwrite(fd, bytes, size, offset);
+}
+
+ssize_t pwrite64(int fd, void const* bytes, std::size_t size, off64_t offset) {
+    return nic82599::do_pwrite(fd, bytes, size, offset);
 }
 
 int munmap(void* address, std::size_t size) noexcept {
