@@ -103,8 +103,8 @@ void DpdkVf::start() {
     if (int const result = rte_eth_allmulticast_enable(port_); result < 0) {
         say("the VF " + pci_address_ + " receives no multicasts: the PF refuses");
     }
-    progress_ = look_again_ = Clock::now();
-    sent_ = seen_sent_ = seen_left_ = 0;
+    sent_ = seen_left_ = 0;
+    watch_.begin();
 }
 
 void DpdkVf::attach() {

@@ -9,9 +9,8 @@
 //
 // The VF keeps the address that it has. The PF steers frames for the guest's address to it, and lets it send from that.
 //
-// Nobody tells a VF that it was reset behind its driver's back or unplugged: its queues just stop. So who switches
-// looks whether what was sent leaves, and if nothing was sent sends a frame that the NIC's switch throws away, one from
-// the guest to itself. A second without progress, or a link that goes, is the VF's end.
+// Nobody tells a VF that it was reset behind its driver's back or unplugged: VfWatch finds out. That, or a link that
+// goes, is the VF's end.
 #pragma once
 
 #include <array>
@@ -25,6 +24,7 @@
 #include <vector>
 
 #include "guest-frontend/process/vf.hpp"
+#include "guest-frontend/process/vf_watch.hpp"
 
 struct rte_mbuf;
 struct rte_mempool;
@@ -98,10 +98,8 @@ class DpdkVf final : public Vf {
     rte_mbuf* reserved_ = nullptr;
     std::uint16_t tx_descriptors_ = 0;
     std::uint64_t sent_ = 0;       // published, and taken by the driver
-    std::uint64_t seen_sent_ = 0;  // of them, at the last look
     std::uint64_t seen_left_ = 0;  // by the NIC's own count, at the last look
-    Clock::time_point progress_{};
-    Clock::time_point look_again_{};
+    VfWatch watch_;
 };
 
 }  // namespace librettos::guest

@@ -15,10 +15,6 @@ namespace {
 
 constexpr std::uint16_t burst = 32;
 constexpr std::size_t most_gathered = 11'900;
-constexpr auto look_every = std::chrono::milliseconds(100);
-constexpr auto longest_standstill = std::chrono::seconds(1);
-constexpr std::uint32_t self_test_bytes = 60;
-constexpr std::uint8_t loopback_type[] = {0x90, 0x00};  // Ethernet's configuration testing protocol
 
 }  // namespace
 
@@ -136,7 +132,7 @@ void DpdkVf::take_back(std::function<void(std::uint8_t const* frame, std::uint32
     }
     auto const take_one = [&](rte_mbuf const* frame) {
         auto const* const bytes = rte_pktmbuf_mtod(frame, std::uint8_t const*);
-        if (!std::equal(std::begin(loopback_type), std::end(loopback_type), bytes + 2 * mac_.size())) {
+        if (!VfWatch::is_frame_to_self({bytes, frame->data_len})) {
             take(bytes, frame->data_len);
         }
     };
@@ -156,31 +152,17 @@ bool DpdkVf::makes_progress() {
 }
 
 bool DpdkVf::alive(bool may_send) {
-    auto const now = Clock::now();
-    if (now >= look_again_) {
-        look_again_ = now + look_every;
-        if (makes_progress()) {
-            progress_ = now;
-        }
-        if (std::exchange(seen_sent_, sent_) == sent_ && may_send) {
-            send_to_self();
-            seen_sent_ = sent_;
-        }
-    }
-    return now < progress_ + longest_standstill;
+    return watch_.alive(
+        sent_, may_send, [this] { return makes_progress(); }, [this] { send_to_self(); });
 }
 
 void DpdkVf::send_to_self() {
     std::uint8_t* frame = nullptr;
-    if (pending_count_ != 0 || reserve(self_test_bytes, frame) != 0) {
-        return;
+    if (pending_count_ == 0 && reserve(VfWatch::frame_to_self_bytes, frame) == 0) {
+        VfWatch::write_frame_to_self(mac_, {frame, VfWatch::frame_to_self_bytes});
+        commit(VfWatch::frame_to_self_bytes);
+        publish();
     }
-    std::fill_n(frame, self_test_bytes, std::uint8_t{0});
-    std::copy(mac_.begin(), mac_.end(), frame);
-    std::copy(mac_.begin(), mac_.end(), frame + mac_.size());
-    std::copy(std::begin(loopback_type), std::end(loopback_type), frame + 2 * mac_.size());
-    commit(self_test_bytes);
-    publish();
 }
 
 }  // namespace librettos::guest
