@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "guest-frontend/dpdk/lvif_dpdk.h"
+#include "guest-frontend/rump/pci/ixv_vf_module.h"
 
 namespace librettos::guest {
 
@@ -25,12 +26,30 @@ Function* function_of(void* module, char const* name) {
 
 void (*destroy_of_module)(lvif_vf*) = nullptr;
 
+LoadedVf loaded(lvif_vf* vf) {
+    return {reinterpret_cast<Vf*>(vf), [](Vf* used) { destroy_of_module(reinterpret_cast<lvif_vf*>(used)); }};
+}
+
+// Null: no driver of the kernel's has it, or the kernel has no PCI bus.
+lvif_vf* vf_of_kernel(std::string const& pci_address) {
+    auto* const create =
+        reinterpret_cast<decltype(librettos_ixv_vf_create)*>(dlsym(RTLD_DEFAULT, "librettos_ixv_vf_create"));
+    lvif_vf* const vf = create == nullptr ? nullptr : create(pci_address.c_str());
+    if (vf != nullptr) {
+        destroy_of_module = function_of<decltype(librettos_ixv_vf_destroy)>(RTLD_DEFAULT, "librettos_ixv_vf_destroy");
+    }
+    return vf;
+}
+
 }  // namespace
 
 // The module stays: DPDK has threads.
 LoadedVf load_vf(std::string const& pci_address) {
     if (pci_address == "none") {
         return {nullptr, [](Vf*) {}};
+    }
+    if (lvif_vf* const vf = vf_of_kernel(pci_address); vf != nullptr) {
+        return loaded(vf);
     }
     void* const module = dlopen(module_name, RTLD_NOW | RTLD_LOCAL);
     if (module == nullptr) {
@@ -42,7 +61,7 @@ LoadedVf load_vf(std::string const& pci_address) {
     if (vf == nullptr) {
         throw std::bad_alloc();
     }
-    return {reinterpret_cast<Vf*>(vf), [](Vf* loaded) { destroy_of_module(reinterpret_cast<lvif_vf*>(loaded)); }};
+    return loaded(vf);
 }
 
 }  // namespace librettos::guest

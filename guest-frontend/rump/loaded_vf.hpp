@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// A VF for a rump kernel's process, by the shared object that drives it. It is loaded for those alone that name a VF.
+// A VF for a rump kernel's process. The shared object with DPDK is loaded for those alone that name a VF and need it.
 #pragma once
 
 #include <memory>
@@ -11,8 +11,9 @@ namespace librettos::guest {
 
 using LoadedVf = std::unique_ptr<Vf, void (*)(Vf*)>;
 
-// The VF with this PCI address, driven by DPDK (guest-frontend/dpdk); nothing is done with it before a switch. "none":
-// null. Throws std::runtime_error when the shared object is not there.
+// The VF with this PCI address: driven by NetBSD's ixv if the kernel has attached that to it (guest-frontend/rump/pci),
+// else by DPDK (guest-frontend/dpdk), which does nothing with it before a switch. "none": null. Throws
+// std::runtime_error when the shared object with DPDK is not there.
 LoadedVf load_vf(std::string const& pci_address);
 
 }  // namespace librettos::guest

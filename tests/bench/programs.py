@@ -45,9 +45,13 @@ class Program:
                 return json.loads(line)
         raise ProgramFailed(f"no answer within {timeout_s} s")
 
-    def _last_words(self):
+    def said(self):
+        """On its standard error so far."""
         self._errors.seek(0)
-        lines = [line.strip() for line in self._errors if line.strip()]
+        return self._errors.read()
+
+    def _last_words(self):
+        lines = [line.strip() for line in self.said().splitlines() if line.strip()]
         return lines[-1] if lines else ""
 
     def send(self, command):

@@ -31,13 +31,13 @@ MEASURES = (("latency", 5000), ("send", 60), ("echo", 30))
 TIMEOUT_S = 120
 
 
-def build_peer(folder, program):
-    """Compiles rump_peer.c against the rump kernel's libraries."""
+def build_peer(folder, program, first=()):
+    """Compiles rump_peer.c against the rump kernel's libraries, behind what the linker is to get first."""
     if not (folder / "lib/librumpnet_netinet.so").exists():
         raise laboratory.CannotRun(f"there is no lib/librumpnet_netinet.so in {folder}: name the folder of a rump kernel")
     subprocess.run([os.environ.get("CC", "cc"), "-O2", "-rdynamic", f"-I{ROOT}", f"-I{ROOT}/guest-frontend/include", f"-I{folder}/include",
                     str(ROOT / "tests/bench/rump_peer.c"), "-o", str(program), f"-L{folder}/lib", f"-Wl,-rpath,{folder}/lib",
-                    "-Wl,--no-as-needed", *[f"-l{name}" for name in LIBRARIES], "-lpthread"], check=True)
+                    "-Wl,--no-as-needed", *first, *[f"-l{name}" for name in LIBRARIES], "-lpthread"], check=True)
 
 
 def peer(lab, program, words, **environment):

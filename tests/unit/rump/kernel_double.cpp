@@ -38,6 +38,10 @@ std::vector<std::string> KernelDouble::reset() {
     return std::exchange(broken_, {});
 }
 
+bool KernelDouble::is_scheduled() {
+    return scheduled;
+}
+
 void KernelDouble::broke(std::string const& rule) {
     std::lock_guard const lock(mutex_);
     broken_.push_back(rule);

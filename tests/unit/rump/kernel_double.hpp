@@ -32,6 +32,9 @@ class KernelDouble {
     // Kernel calls of other threads that got the CPU.
     unsigned known_threads() const { return known_threads_.load(); }
 
+    // Of the calling thread.
+    static bool is_scheduled();
+
     // the contract's side
     void enter(int locks, bool component);
     int leave();
