@@ -16,7 +16,6 @@ enum class HolderMessageType : std::uint32_t {
     add_mac = 2,  // receive frames for this MAC (a dedicated guest's); answered by `done`
     remove_mac = 3,
     operate_vf = 4,  // guest, vf, operation, mac, vlan; answered by `done` with all of them, when it is done
-    alive = 5,       // answers `ping`
     // holder -> engine
     stop = 16,  // end in order; guests stay as they are, for the next engine
     link = 17,  // up, speed_mbps: at start and at each change
@@ -24,7 +23,6 @@ enum class HolderMessageType : std::uint32_t {
     // vf, name, present, up, counted, traffic: each VF at start, and at each change, which comes before `done` of its
     // cause. While one is in use its traffic changes twice a second at most.
     vf = 19,
-    ping = 20,  // again and again; answered by `alive`
 };
 
 // drivers/steering: what can be done with a VF. All of them may be repeated.

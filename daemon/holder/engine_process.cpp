@@ -131,7 +131,6 @@ EngineProcess::Received EngineProcess::receive(HolderMessage& message) const {
     std::memcpy(&message, bytes.data(), sizeof(message));
     switch (message.type) {
         case HolderMessageType::ready:
-        case HolderMessageType::alive:
         case HolderMessageType::add_mac:
         case HolderMessageType::remove_mac:
         case HolderMessageType::operate_vf:

@@ -29,8 +29,8 @@ constexpr milliseconds stop_patience{5000};
 constexpr seconds start_patience{60};
 constexpr seconds trial{10};
 constexpr seconds default_stall_patience{5};
-constexpr int silence_patience = 6;  // times that: a turn of the control thread may be long, and the machine loaded
-constexpr seconds longest_tick{1};   // the link is looked at as often
+constexpr unsigned asleep_patience = 6;  // times that for a thread that sleeps: a loaded machine wakes it late
+constexpr seconds longest_tick{1};       // the link is looked at as often
 constexpr milliseconds losses_period{1000};
 constexpr milliseconds losses_period_while_they_grow{100};  // for a reader that looks twice in a fifth of a second
 constexpr unsigned messages_per_wakeup = 64;
@@ -47,6 +47,11 @@ std::chrono::nanoseconds stall_patience(std::chrono::microseconds watchdog) {
                                 : std::chrono::nanoseconds(default_stall_patience);
 }
 
+ProgressWatch progress_watch(std::chrono::nanoseconds patience, std::chrono::nanoseconds period) {
+    auto const looks = static_cast<unsigned>((patience + period - std::chrono::nanoseconds(1)) / period);
+    return {looks, asleep_patience * looks};
+}
+
 }  // namespace
 
 Holder::Holder(HolderOptions options, LoadedConfig loaded, EngineImage engine, Port& port,
@@ -58,9 +63,8 @@ Holder::Holder(HolderOptions options, LoadedConfig loaded, EngineImage engine, P
       port_fds_(open_fds()),
       stats_(config_.paths.stats, config_.data.threads, config_.limits.guests + 1),
       in_flight_(config_.data.threads),
-      patience_(stall_patience(service_.watchdog())),
-      tick_period_(std::min<std::chrono::nanoseconds>(longest_tick, patience_ / 4)),
-      progress_(patience_) {
+      tick_period_(std::min<std::chrono::nanoseconds>(longest_tick, stall_patience(service_.watchdog()) / 4)),
+      progress_(progress_watch(stall_patience(service_.watchdog()), tick_period_)) {
     port_fds_.erase(image_.fd());  // a child keeps the one that it runs, until that is loaded
     boot_.config_text = std::move(loaded.text);
     boot_.release.holder = LIBRETTOS_VERSION;
@@ -135,7 +139,7 @@ void Holder::start_engine() {
         spdlog::error("engine {} did not become ready within {} s: killed", engine_->pid(), patience.count());
         engine_->kill();
     });
-    progress_.restart(threads(), std::chrono::steady_clock::now());
+    progress_.restart(threads());
     spdlog::info("engine {} started (pid {})", boot_.generation, engine_->pid());
     send_link();
     for (auto const& [vf, state] : vfs_) {
@@ -169,15 +173,11 @@ void Holder::engine_spoke() {
 }
 
 void Holder::carry_out(HolderMessage const& request) {
-    silent_ticks_ = 0;
-    if (request.type == HolderMessageType::alive) {
-        return;
-    }
     if (request.type == HolderMessageType::ready) {
         if (!engine_ready_ && !stopping_ && !replacing_) {
             engine_ready_ = true;
             engine_deadline_ = {};
-            progress_.restart(threads(), std::chrono::steady_clock::now());
+            progress_.restart(threads());
             service_.ready();
             spdlog::info("engine {} is ready after {} ms", boot_.generation, engine_->age().count());
             tell_status();
@@ -373,30 +373,17 @@ void Holder::judge_progress() {
         service_.alive();
         return;
     }
-    if (auto const thread = progress_.stuck(threads(), std::chrono::steady_clock::now())) {
-        end_hung_engine("data thread " + std::to_string(*thread), "not turned", patience_);
+    if (auto const stuck = progress_.look(threads())) {
+        spdlog::error("data thread {} of engine {} has not turned for {} ms: killed", stuck->thread, engine_->pid(),
+                      std::chrono::duration_cast<milliseconds>(stuck->looks * tick_period_).count());
+        engine_ready_ = false;
+        hung_ = true;
+        engine_->kill();
         return;
     }
-    // One that serves is of use, whatever keeps its control thread: that may be the hypervisor, and the next engine
-    // would get no further. Counted in our own turns: when everybody was stopped for a while it has as many left as
-    // before.
-    silent_ticks_ = progress_.any_turned() ? 0 : silent_ticks_ + 1;
-    if (silent_ticks_ * tick_period_ > silence_patience * patience_) {
-        end_hung_engine("no thread", "turned or answered", silence_patience * patience_);
-        return;
-    }
-    engine_->send({.type = HolderMessageType::ping});
     if (progress_.all_progressed()) {
         service_.alive();
     }
-}
-
-void Holder::end_hung_engine(std::string const& who, char const* done, std::chrono::nanoseconds patience) {
-    spdlog::error("{} of engine {} has {} for {} ms: killed", who, engine_->pid(), done,
-                  std::chrono::duration_cast<milliseconds>(patience).count());
-    engine_ready_ = false;
-    hung_ = true;
-    engine_->kill();
 }
 
 void Holder::look_at_link() {

@@ -6,8 +6,8 @@
 // Every engine runs the same image, until a reload finds another one installed. That one is on trial: if it cannot be
 // loaded, or dies by a fault of its own before it has served for 10 s, the next engine is again of the image before.
 // Time-outs: an engine told to stop has 2 s (5 s when the service stops) before it is killed; data threads may stand
-// still for half of WatchdogSec (5 s without systemd), and where they sleep the control thread silent for six times
-// as long; an engine has 60 s to say `ready`, one on trial 10 s.
+// still for half of WatchdogSec (5 s without systemd), those that sleep six times as long; an engine has 60 s to say
+// `ready`, one on trial 10 s.
 #pragma once
 
 #include <chrono>
@@ -66,7 +66,6 @@ class Holder {
     void tick();
     void require_right_memory(bool all) const;
     void judge_progress();
-    void end_hung_engine(std::string const& who, char const* done, std::chrono::nanoseconds patience);
     void look_at_link();
     void count_losses();
     void send_link();
@@ -86,10 +85,8 @@ class Holder {
     InFlightMemory in_flight_;
     EngineBoot boot_;
     ServiceNotice service_;
-    std::chrono::nanoseconds patience_;
     std::chrono::nanoseconds tick_period_;
     ProgressWatch progress_;
-    int silent_ticks_ = 0;  // since the engine last said something or turned
     RestartDelay delay_;
     LinkState link_;
     PortLosses losses_;

@@ -4,27 +4,28 @@
 
 namespace librettos {
 
-void ProgressWatch::restart(std::span<ThreadStats const> threads, Time now) {
+void ProgressWatch::restart(std::span<ThreadStats const> threads) {
     for (std::size_t i = 0; i < threads.size(); ++i) {
-        seen_[i] = {threads[i].turns.load(std::memory_order_relaxed), now};
+        seen_[i] = {.turns = threads[i].turns.load(std::memory_order_relaxed)};
     }
     all_progressed_ = true;
 }
 
-std::optional<unsigned> ProgressWatch::stuck(std::span<ThreadStats const> threads, Time now) {
-    std::optional<unsigned> first_stuck;
+std::optional<ProgressWatch::Stuck> ProgressWatch::look(std::span<ThreadStats const> threads) {
+    std::optional<Stuck> first_stuck;
     all_progressed_ = true;
-    any_turned_ = false;
     for (std::size_t i = 0; i < threads.size(); ++i) {
+        Seen& seen = seen_[i];
         std::uint64_t const turns = threads[i].turns.load(std::memory_order_relaxed);
-        any_turned_ = any_turned_ || turns != seen_[i].turns;
-        if (turns != seen_[i].turns || threads[i].sleeping.load(std::memory_order_relaxed) != 0) {
-            seen_[i] = {turns, now};
+        bool const asleep = threads[i].sleeping.load(std::memory_order_relaxed) != 0;
+        if (turns != seen.turns || asleep != seen.asleep) {
+            seen = {.turns = turns, .asleep = asleep};
             continue;
         }
-        all_progressed_ = false;
-        if (now - seen_[i].at >= patience_ && !first_stuck) {
-            first_stuck = static_cast<unsigned>(i);
+        ++seen.looks;
+        all_progressed_ = all_progressed_ && asleep;
+        if (seen.looks >= (asleep ? asleep_looks_ : awake_looks_) && !first_stuck) {
+            first_stuck = {static_cast<unsigned>(i), seen.looks};
         }
     }
     return first_stuck;

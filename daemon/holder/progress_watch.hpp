@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Do the data threads still turn? Judged by their own counters in the statistics file.
+// Do the data threads still turn? Judged by their own counters in the statistics file. One that sleeps turns, too: once
+// a second. Patience is counted in looks, not in time, so that an engine that was stopped together with its holder (a
+// cgroup that was frozen, a machine that was suspended) has as much of it left as before.
 #pragma once
 
 #include <array>
-#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -14,28 +15,32 @@ namespace librettos {
 
 class ProgressWatch {
   public:
-    using Time = std::chrono::steady_clock::time_point;
+    struct Stuck {
+        unsigned thread;
+        unsigned looks;  // for so many
+    };
 
-    explicit ProgressWatch(std::chrono::nanoseconds patience) : patience_(patience) {}
+    // After how many looks in a row without a turn a thread that is awake, and one that sleeps, is stuck.
+    ProgressWatch(unsigned awake_looks, unsigned asleep_looks)
+        : awake_looks_(awake_looks), asleep_looks_(asleep_looks) {}
 
     // Everybody is taken to have progressed now.
-    void restart(std::span<ThreadStats const> threads, Time now);
-    // Looks at every thread; the first one that neither turned nor slept for `patience`, if any.
-    std::optional<unsigned> stuck(std::span<ThreadStats const> threads, Time now);
-    // Every thread turned or slept since the last call of stuck() before this one.
+    void restart(std::span<ThreadStats const> threads);
+    // Looks at every thread; the first one that is stuck, if any.
+    std::optional<Stuck> look(std::span<ThreadStats const> threads);
+    // At the last look every thread had turned since the one before, or slept.
     bool all_progressed() const { return all_progressed_; }
-    // Some thread turned.
-    bool any_turned() const { return any_turned_; }
 
   private:
     struct Seen {
         std::uint64_t turns = 0;
-        Time at;
+        bool asleep = false;
+        unsigned looks = 0;  // since it turned, fell asleep or woke up
     };
-    std::chrono::nanoseconds patience_;
+    unsigned awake_looks_;
+    unsigned asleep_looks_;
     std::array<Seen, max_data_threads> seen_{};
     bool all_progressed_ = true;
-    bool any_turned_ = true;
 };
 
 }  // namespace librettos

@@ -95,10 +95,6 @@ std::vector<HolderMessage> HolderLink::take_messages() {
             ended_ = true;
             break;
         }
-        if (size == sizeof message && message.type == HolderMessageType::ping) {
-            unsent_.push_back({.type = HolderMessageType::alive});
-            continue;
-        }
         bool const known = message.type == HolderMessageType::stop || message.type == HolderMessageType::link ||
                            message.type == HolderMessageType::vf || message.type == HolderMessageType::done;
         if (size != sizeof message || !known)

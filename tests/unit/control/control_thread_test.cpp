@@ -159,15 +159,6 @@ TEST_F(Engine, LinkOfTheHolderIsShown) {
     EXPECT_EQ(port.at("speed_mbps"), 25000);
 }
 
-TEST_F(Engine, AnswersWhenTheHolderAsks) {
-    run();
-    EXPECT_EQ(hear().type, HolderMessageType::ready);
-    for (int n = 0; n < 3; ++n) {
-        tell(HolderMessageType::ping);
-        EXPECT_EQ(hear().type, HolderMessageType::alive);
-    }
-}
-
 TEST_F(Engine, EndsWithTheHolder) {
     run();
     EXPECT_EQ(hear().type, HolderMessageType::ready);

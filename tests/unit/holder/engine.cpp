@@ -4,7 +4,6 @@
 //   deaf     does not stop when told             garbage  the first one sends a message that is none
 //   mac      asks for a MAC, writes the answer to $LIBRETTOS_TEST_ENGINE_OUT
 //   vf       asks for an operation on VF 3, writes the answer likewise
-//   mute     does not answer when it is asked
 //   asleep   its data thread says that it sleeps
 //   traffic  sends each frame back where it came from
 // It turns until it is told to stop. Killed in the middle of traffic it may leave a buffer pool that the holder cannot
@@ -60,9 +59,6 @@ bool serve_holder(int fd) {
     if (length > 0 && message.type == HolderMessageType::done) {
         write_answer(message);
     }
-    if (length > 0 && message.type == HolderMessageType::ping && !told("mute")) {
-        send(fd, {.type = HolderMessageType::alive});
-    }
     return true;
 }
 
@@ -89,9 +85,8 @@ extern "C" int librettos_engine_run(EngineBoot const* boot) noexcept {
         if (told("traffic")) {
             send_back(boot->port.port_id);
         }
-        if (told("asleep")) {
-            stats.sleeping.store(1, std::memory_order_relaxed);
-        } else if (!told("hang")) {
+        stats.sleeping.store(told("asleep") ? 1 : 0, std::memory_order_relaxed);
+        if (!told("hang")) {
             stats.turns.fetch_add(1, std::memory_order_relaxed);
         }
         usleep(1000);

@@ -27,42 +27,58 @@ TEST(RestartDelay, GrowsWithQuickDeathsAndIsBounded) {
 
 class Progress : public ::testing::Test {
   protected:
-    ProgressWatch::Time at(int ms) const { return start + milliseconds(ms); }
+    // Of the last of so many looks.
+    std::optional<unsigned> stuck_after(unsigned looks) {
+        std::optional<ProgressWatch::Stuck> stuck;
+        for (unsigned i = 0; i < looks; ++i) {
+            stuck = watch.look(threads);
+        }
+        return stuck ? std::optional(stuck->thread) : std::nullopt;
+    }
     std::unique_ptr<ThreadStats[]> stats = std::make_unique<ThreadStats[]>(2);
     std::span<ThreadStats const> threads{stats.get(), 2};
-    ProgressWatch::Time start = std::chrono::steady_clock::now();
-    ProgressWatch watch{milliseconds(100)};
+    ProgressWatch watch{5, 30};
 };
 
-TEST_F(Progress, EachThreadHasToTurnOrSleep) {
-    watch.restart(threads, at(0));
-    stats[0].turns = 1;
-    EXPECT_EQ(watch.stuck(threads, at(50)), std::nullopt);
-    EXPECT_FALSE(watch.all_progressed()) << "thread 1 did nothing";
-    stats[0].turns = 2;
-    EXPECT_EQ(watch.stuck(threads, at(99)), std::nullopt);
-    stats[0].turns = 3;
-    EXPECT_EQ(watch.stuck(threads, at(100)), 1U);
-    stats[1].sleeping = 1;
-    EXPECT_EQ(watch.stuck(threads, at(500)), 0U);
-    stats[0].sleeping = 1;
-    EXPECT_EQ(watch.stuck(threads, at(501)), std::nullopt);
+TEST_F(Progress, EachThreadHasToTurn) {
+    watch.restart(threads);
+    for (unsigned look = 1; look <= 5; ++look) {
+        stats[0].turns = look;
+        EXPECT_EQ(stuck_after(1), look < 5 ? std::nullopt : std::optional(1U)) << look;
+        EXPECT_FALSE(watch.all_progressed()) << "thread 1 did nothing";
+    }
+    stats[1].turns = 1;
+    EXPECT_EQ(stuck_after(1), std::nullopt);
+}
+
+TEST_F(Progress, OneThatSleepsHasMoreTimeAndNotForEver) {
+    stats[0].sleeping = stats[1].sleeping = 1;
+    watch.restart(threads);
+    EXPECT_EQ(stuck_after(1 + 29), std::nullopt);
     EXPECT_TRUE(watch.all_progressed());
+    stats[0].turns = 1;
+    auto const stuck = watch.look(threads);
+    ASSERT_TRUE(stuck);
+    EXPECT_EQ(stuck->thread, 1U);
+    EXPECT_EQ(stuck->looks, 30U);
+    stats[1].turns = 1;
+    EXPECT_EQ(stuck_after(29), std::nullopt);
 }
 
 TEST_F(Progress, SleepIsForgottenOnceAwake) {
-    watch.restart(threads, at(0));
     stats[0].sleeping = stats[1].sleeping = 1;
-    EXPECT_EQ(watch.stuck(threads, at(1000)), std::nullopt);
+    watch.restart(threads);
+    EXPECT_EQ(stuck_after(20), std::nullopt);
     stats[0].sleeping = 0;
-    EXPECT_EQ(watch.stuck(threads, at(1099)), std::nullopt);
-    EXPECT_EQ(watch.stuck(threads, at(1100)), 0U);
+    EXPECT_EQ(stuck_after(1 + 4), std::nullopt);
+    EXPECT_EQ(stuck_after(1), 0U);
 }
 
 TEST_F(Progress, RestartGivesTime) {
-    watch.restart(threads, at(0));
-    watch.restart(threads, at(90));
-    EXPECT_EQ(watch.stuck(threads, at(150)), std::nullopt);
+    watch.restart(threads);
+    EXPECT_EQ(stuck_after(4), std::nullopt);
+    watch.restart(threads);
+    EXPECT_EQ(stuck_after(4), std::nullopt);
 }
 
 }  // namespace
