@@ -32,6 +32,7 @@ import switching  # noqa: E402
 from bridged_lab import BridgedLab  # noqa: E402
 from lwip_load import LwipLoad  # noqa: E402
 from nic_lab import NicLab  # noqa: E402
+from quantile import quantile  # noqa: E402
 
 GUEST, FILE_BYTES, SETTLE_S = "db", 2_000_000_000, 0.1
 FULL_S, FULL_PER_SECOND = 4, 300_000
@@ -141,7 +142,7 @@ def measure_on_model(lab, options):
             switches = switching.bounce(lab, GUEST, options.switches, SETTLE_S)
             seconds = time.monotonic() - began
             tcp = {name: value - before[name] for name, value in tcp_counters(lab, lab.wire).items()}
-            like_s = switching.quantile([switch.took_us for switch in switches], 0.5) / 1e6
+            like_s = quantile([switch.took_us for switch in switches], 0.5) / 1e6
             idle = switching.idle_spans(min(options.switches, 50), SETTLE_S, like_s)
         of_guest = drops(lab)  # whose counters end with it
         streams = load.stop()
@@ -175,7 +176,7 @@ def full_load(lab):
 
 
 def spread(values):
-    return {name: round(switching.quantile(values, part), 1) for name, part in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0))}
+    return {name: round(quantile(values, part), 1) for name, part in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0))}
 
 
 def pauses(stream, windows, stalls):

@@ -8,10 +8,14 @@ import select
 import signal
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 
-from programs import Program, ProgramFailed
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "smoke"))
+
+from programs import Program, ProgramFailed  # noqa: E402
+from quantile import quantile  # noqa: E402
 
 GUESTS = 64
 FIRST_PORT = 20000
@@ -30,10 +34,6 @@ stats = "{folder}/stats"
 [log]
 level = "warning"
 """
-
-
-def quantile(values, part):
-    return sorted(values)[round(part * (len(values) - 1))]
 
 
 class Namespaces:

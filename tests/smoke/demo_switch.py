@@ -6,6 +6,7 @@ import time
 import applications
 import switch_plot
 import switching
+from quantile import quantile
 
 GUEST, TIMES, SETTLE_S, PER_SECOND, BYTES_PER_S, BIN_S = "db-files", 10, 0.2, 5000, 12_000_000, 0.1
 HEAD = "       to       took    drained   lost  doubled  reordered    longest pause in, out"
@@ -67,7 +68,7 @@ def run(demo, sha256, svg):
                 "the download's checksum is " + ("right" if received == sha256 else "WRONG"))
     pauses = [switch.pause_us(stream) / 1000 for switch in switches for stream in load.streams]
     without = [stream.pause_us(*span) / 1000 for span in idle for stream in load.streams]
-    median, usual = (round(switching.quantile(values, 0.5), 1) for values in (pauses, without))
+    median, usual = (round(quantile(values, 0.5), 1) for values in (pauses, without))
     demo.result("pause of a switch", True, median, "ms median",
                 f"longest pause of the datagrams around a switch: {median} ms in the median; in as long a time without: {usual} ms")
     _plot(svg, download, load, switches, began_ns, ended_ns)

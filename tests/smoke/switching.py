@@ -193,8 +193,3 @@ def stood_still(pause, stalls):
     """Whether a processor did, of [(from, to), ...], for at least half of a pause (from, to)."""
     began, ended = pause
     return any(2 * (min(ended, until) - max(began, since)) >= ended - began for since, until in stalls)
-
-
-def quantile(values, part):
-    ordered = sorted(values)
-    return ordered[min(int(len(ordered) * part), len(ordered) - 1)] if ordered else 0.0

@@ -7,6 +7,7 @@ import tempfile
 import unittest
 
 import switching
+from quantile import quantile
 
 
 class Pauses(unittest.TestCase):
@@ -90,6 +91,14 @@ class Windows(unittest.TestCase):
         self.assertFalse(switching.stood_still((100, 200), [(0, 149)]))
         self.assertFalse(switching.stood_still((100, 200), [(120, 145), (160, 185)]), "no one time for so long")
         self.assertFalse(switching.stood_still((100, 200), []))
+
+
+class Quantiles(unittest.TestCase):
+    def test_by_nearest_rank(self):
+        values = list(range(100, 0, -1))
+        self.assertEqual([quantile(values, part) for part in (0, 0.01, 0.5, 0.99, 1)], [1, 1, 50, 99, 100])
+        self.assertEqual(quantile([7], 0.99), 7)
+        self.assertEqual(quantile([], 0.5), 0)
 
 
 if __name__ == "__main__":

@@ -71,13 +71,13 @@ class XenTest(unittest.TestCase):
         print(f"measured {name}: {value}", flush=True)
 
     def compare_figures(self, what, unit, values, peer):
-        """Of {name: [values]} the medians, and their ratios to `peer`'s. A ratio fails no test."""
-        medians = {name: statistics.median(found) for name, found in values.items()}
+        """Of {name: [a value of each round]} the medians, and the medians of the rounds' ratios to `peer`. A ratio fails no test."""
         for name, found in values.items():
             self.assertGreater(min(found), 0)
-            self.figure(f"{what}, {name}", f"{medians[name]:.2f} {unit} ({min(found):.2f}-{max(found):.2f})")
-        for name in (name for name in medians if name != peer):
-            self.figure(f"{what}, ratio of {name}", f"{medians[name] / medians[peer]:.2f}")
+            self.figure(f"{what}, {name}", f"{statistics.median(found):.2f} {unit} ({min(found):.2f}-{max(found):.2f})")
+        for name in (name for name in values if name != peer):
+            ratios = [ours / theirs for ours, theirs in zip(values[name], values[peer], strict=True)]
+            self.figure(f"{what}, ratio of {name}", f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})")
 
     def eventually(self, condition, what, timeout_s=30):
         """The condition's first true value; it may fail with Failure until then."""
