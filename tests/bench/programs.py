@@ -22,8 +22,9 @@ class Program:
     def __init__(self, command):
         self.command = [str(word) for word in command]
         self._errors = tempfile.TemporaryFile(mode="w+")
+        # Unbuffered: of a line that was read ahead select() knows nothing.
         self._process = subprocess.Popen(
-            self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True)
+            self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, bufsize=0)
         try:
             self.description = self.answer(self.START_S)
         except ProgramFailed:
@@ -41,7 +42,7 @@ class Program:
             if not line:
                 self._process.wait()
                 raise ProgramFailed(self._last_words() or f"ended with status {self._process.returncode}")
-            if line.startswith("{"):
+            if line.startswith(b"{"):
                 return json.loads(line)
         raise ProgramFailed(f"no answer within {timeout_s} s")
 
@@ -56,8 +57,7 @@ class Program:
 
     def send(self, command):
         try:
-            self._process.stdin.write(command + "\n")
-            self._process.stdin.flush()
+            self._process.stdin.write(command.encode() + b"\n")
         except BrokenPipeError:
             pass  # the missing answer says why
 

@@ -24,9 +24,10 @@ class Rogue:
 
     def __init__(self, laboratory, attack):
         self.lab, self.attack, self.name = laboratory, attack, f"rogue-{attack}"
+        # Unbuffered: of a line that was read ahead select() knows nothing.
         self.process = subprocess.Popen(
             [laboratory.build / "tests/hostile/hostile_guest", laboratory.directory / "hv.sock", self.name, attack],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
 
     def __enter__(self):
         return self
