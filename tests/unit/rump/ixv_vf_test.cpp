@@ -6,13 +6,12 @@
 #include <algorithm>
 #include <atomic>
 #include <thread>
-#include <tuple>
 
 #include "guest-frontend/rump/pci/ixv_vf.hpp"
 #include "guest-frontend/rump/pci/ixv_vf_module.h"
 #include "tests/unit/eventually.hpp"
 #include "tests/unit/rump/ixv_double.hpp"
-#include "tests/unit/rump/rump_guest.hpp"
+#include "tests/unit/rump/switched_guest.hpp"
 #include "tests/unit/rump/vf_module_double.hpp"
 
 namespace {
@@ -42,7 +41,6 @@ namespace {
 
 using guest::IxvVf;
 
-constexpr char pci_address[] = "0000:01:10.0";
 constexpr guest::VfMac mac{2, 0, 0, 0, 0, 9};
 constexpr std::uint16_t mtu = 1500;
 
@@ -264,14 +262,12 @@ TEST_F(IxvVfTest, GroupsAreLookedAtAgainAndAgain) {
 
 // ---- with the interface
 
-class RumpGuestWithIxv : public RumpGuest {
+class RumpGuestWithIxv : public SwitchedRumpGuest {
   protected:
     void SetUp() override {
         ixv_.reset();
         kernel_drives = true;
-        plug_in();
-        start_second();
-        ASSERT_EQ(create(std::string(",vf=") + pci_address), 0);
+        start_with_vf();
         ASSERT_NE(driven, nullptr);
         EXPECT_EQ(loaded_vf(), nullptr) << "DPDK is not asked";
     }
@@ -280,20 +276,11 @@ class RumpGuestWithIxv : public RumpGuest {
         kernel_drives = false;
         EXPECT_FALSE(ixv_.is_up());
     }
-    int say(lvif_message_type message) { return cable_->say(0, message); }
-    void go_direct() {
-        ASSERT_EQ(say(LVIF_MSG_SWITCH_PREPARE), 0);
-        ASSERT_EQ(say(LVIF_MSG_SWITCH_COMMIT), 0);
-        ASSERT_TRUE(ixv_.is_up());
-    }
-    void go_back() {
-        EXPECT_EQ(say(LVIF_MSG_SWITCH_BACK), 0);
-        EXPECT_EQ(say(LVIF_MSG_SWITCH_RELEASE), 0);
-        EXPECT_FALSE(ixv_.is_up());
-    }
-    void send(Frame const& frame) {
-        InKernel const in_kernel;
-        interface_.send(frame);
+    bool vf_is_up() override { return ixv_.is_up(); }
+    std::vector<Frame> sent_by_vf() override {
+        auto frames = ixv_.take();
+        std::erase_if(frames, [](Frame const& frame) { return frame.size() != 200; });  // the one to itself
+        return frames;
     }
     static void receive(Frame const& frame) {
         receive_by_ixv([](iovec const* parts, unsigned n) { driven->received(parts, n); }, frame);
@@ -314,70 +301,15 @@ TEST_F(RumpGuestWithIxv, FramesGoByTheKernelsDriver) {
     }
     KernelDouble::instance().wait_for_frames(both.size());
     EXPECT_EQ(KernelDouble::instance().frames(), both);
-    std::vector<Frame> sent;
-    EXPECT_TRUE(eventually([&] {
-        auto const more = ixv_.take();
-        std::copy_if(more.begin(), more.end(), std::back_inserter(sent),
-                     [](Frame const& frame) { return frame.size() == 200; });  // not the one to itself
-        return sent.size() >= both.size();
-    }));
-    EXPECT_EQ(sent, both);
+    EXPECT_TRUE(leaves_by_vf(both));
     go_back();
     send(RumpGuest::numbered(65));
     ASSERT_TRUE(peer_.wait_for_frames(2));
     EXPECT_EQ(peer_.frames().size(), 2u);
 }
 
-// The kernel sends all the while; each frame leaves once, in turn, by whichever way.
 TEST_F(RumpGuestWithIxv, NothingIsLostInASwitchUnderLoad) {
-    constexpr unsigned most_under_way = 200;  // so that nothing can be full
-    std::atomic<bool> stop = false;
-    std::atomic<std::size_t> arrived_by_vf = 0, sent = 0;
-    std::vector<Frame> by_vf;
-    std::thread nic([&] {
-        while (!stop) {
-            auto const more = ixv_.take();
-            std::copy_if(more.begin(), more.end(), std::back_inserter(by_vf),
-                         [](Frame const& frame) { return frame.size() == 200; });
-            arrived_by_vf = by_vf.size();
-            std::this_thread::sleep_for(std::chrono::microseconds(500));
-        }
-    });
-    auto const arrived = [&] { return arrived_by_vf + peer_.frames().size(); };
-    std::thread sender([&] {
-        for (unsigned number = 0; !stop; ++number) {
-            while (sent - arrived() >= most_under_way && !stop) {
-                std::this_thread::yield();
-            }
-            send(RumpGuest::numbered(number));
-            ++sent;
-            std::this_thread::sleep_for(std::chrono::microseconds(200));
-        }
-    });
-    for (int i = 0; i < 5; ++i) {
-        go_direct();
-        std::size_t const before = arrived_by_vf;
-        EXPECT_TRUE(eventually([&] { return arrived_by_vf > before + 20; }));
-        go_back();
-    }
-    EXPECT_TRUE(eventually([&] { return arrived() > 0; }));
-    stop = true;
-    sender.join();
-    nic.join();
-    ASSERT_TRUE(eventually([&] { return arrived() >= sent; }));
-    std::vector<Frame> all = peer_.frames();
-    auto const comes_before = [](Frame const& one, Frame const& other) {
-        return std::tie(one[12], one[13]) < std::tie(other[12], other[13]);
-    };
-    for (auto const* way : {&all, &by_vf}) {
-        EXPECT_TRUE(std::is_sorted(way->begin(), way->end(), comes_before));
-    }
-    all.insert(all.end(), by_vf.begin(), by_vf.end());
-    std::sort(all.begin(), all.end(), comes_before);
-    ASSERT_EQ(all.size(), sent);
-    for (unsigned number = 0; number < all.size(); ++number) {
-        ASSERT_EQ(all[number], RumpGuest::numbered(number));
-    }
+    switch_under_load();
 }
 
 TEST_F(RumpGuestWithIxv, AVfThatStandsStillIsLeft) {
