@@ -84,7 +84,7 @@ PfVlan::PfVlan(RouteNetlink& netlink, std::string const& pf, std::uint16_t vlan)
         if (error.error == ENOTSUP)
             throw SteeringError(
                 pf + " cannot be told to receive VLAN " + std::to_string(vlan) +
-                    ", for want of an interface of that VLAN; the kernel has a module for them: " + "modprobe 8021q",
+                    ", for want of an interface of that VLAN; the kernel has a module for them: modprobe 8021q",
                 ENOTSUP);
         if (error.error != EEXIST)
             throw;

@@ -99,7 +99,7 @@ bool Guest::adopt_connection(TimePoint now) {
     }
     auto const offer = read_offer(hypervisor, backend_);
     if (!offer || (published_ != LVIF_STATE_INIT_WAIT && published_ != LVIF_STATE_CONNECTED)) {
-        offer_.mode = wanted_mode();
+        offer_.mode = wanted_mode(read_assignment(hypervisor, backend_), read_wish());
         return false;
     }
     offer_ = *offer;

@@ -134,7 +134,7 @@ class Guest {
     void admit_to_ports();
     // address: guest_address.cpp
     std::string read_wish();
-    GuestMode wanted_mode();
+    static GuestMode wanted_mode(Assignment const& assigned, std::string const& wish);
     std::string choose_address();  // empty, or why there is none
     bool assignment_is_current() const;
     bool identity_is_current() const;

@@ -22,9 +22,8 @@ std::string Guest::read_wish() {
     return around_.hypervisor.read(frontend_ + "/" LVIF_KEY_REQUEST_MODE).value_or("shared");
 }
 
-GuestMode Guest::wanted_mode() {
-    auto const assigned = read_assignment(around_.hypervisor, backend_);
-    return assigned.mode.value_or(read_wish() == "dedicated" ? GuestMode::dedicated : GuestMode::shared);
+GuestMode Guest::wanted_mode(Assignment const& assigned, std::string const& wish) {
+    return assigned.mode.value_or(wish == "dedicated" ? GuestMode::dedicated : GuestMode::shared);
 }
 
 // What the guest asks for and may have. A dedicated guest keeps its address while its domain lives.
@@ -38,7 +37,7 @@ std::string Guest::choose_address() {
         pool_index_.reset();
     }
     offer_ = shared_offer(around_.config, around_.network);
-    if (wanted_mode() == GuestMode::shared)
+    if (wanted_mode(assigned, wish) == GuestMode::shared)
         return offer_.ipv4.is_set() || offer_.ipv6.is_set() ? "" : "the server has no shared address";
     offer_.mode = GuestMode::dedicated;
     offer_.mac = {};  // what it cannot have is not shown as the shared one either
