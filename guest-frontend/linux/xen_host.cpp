@@ -21,7 +21,7 @@ constexpr char lock_path[] = "/run/librettos-guest.lock";
 Descriptor lock_device() {
     Descriptor lock = checked_descriptor(open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600), "open the lock");
     if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
-        throw_errno(errno, "lock /run/librettos-guest.lock: another librettos-guest uses this domain's device");
+        throw_errno(errno, "lock /run/librettos-guest.lock: another program uses this domain's device");
     }
     return lock;
 }

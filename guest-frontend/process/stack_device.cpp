@@ -21,6 +21,7 @@ namespace {
 constexpr auto longest_claim = std::chrono::seconds(5);
 constexpr auto link_message_wait = std::chrono::seconds(1);
 constexpr int look_at_vf_ms = 20;
+constexpr int look_for_device_ms = 500;
 
 // Functions of lvif_environment get the host's context, not the link. They are called within lvif_poll() and
 // lvif_close(), so on the control thread, which serves one device.
@@ -40,6 +41,7 @@ void StackDevice::FreeDevice::operator()(lvif_device* device) const {
 
 StackDevice::StackDevice(GuestOptions const& options, char const* program, Stack& stack, Vf* vf)
     : options_(options),
+      program_(program),
       stack_(stack),
       host_(connect_host(options)),
       environment_(host_->environment()),
@@ -51,14 +53,6 @@ StackDevice::StackDevice(GuestOptions const& options, char const* program, Stack
     }
     environment_.quiesce = quiesce_link;
     environment_.vf = vf != nullptr ? &SwitchCalls<SwitchOrder>::operations : nullptr;
-    lvif_options wanted{};
-    wanted.queues = 1;
-    wanted.ring_bytes = options_.ring_bytes;
-    wanted.mode = options_.dedicated ? LVIF_MODE_DEDICATED : LVIF_MODE_SHARED;
-    std::strncpy(wanted.program, program, sizeof wanted.program - 1);
-    if (int const result = lvif_open(device_.get(), &environment_, &wanted); result < 0) {
-        throw_errno(-result, "open the network device (a ring has 65536 bytes times a power of two)");
-    }
     frames_.emplace(device_.get(), *host_, stack_, attention_.get(), options_.poll_us, vf);
     if (vf != nullptr) {
         order_.emplace(*vf, *frames_, [](SwitchOrder::Kind, std::string const& text) { say(text); });
@@ -106,10 +100,42 @@ std::optional<Offer> StackDevice::wait_until_connected(std::chrono::milliseconds
     return offer_;
 }
 
+// On Xen the host makes the device when it likes. False: stopped.
+bool StackDevice::wait_for_device() {
+    for (bool said = false; !host_->has_device(); said = true) {
+        if (!said) {
+            say("waiting for the host to attach this domain (librettosctl attach " + host_->domain_name() + ")");
+        }
+        pollfd watched{attention_.get(), POLLIN, 0};
+        poll(&watched, 1, look_for_device_ms);
+        if (stop_.load(std::memory_order_relaxed)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool StackDevice::open() {
+    lvif_options wanted{};
+    wanted.queues = 1;
+    wanted.ring_bytes = options_.ring_bytes;
+    wanted.mode = options_.dedicated ? LVIF_MODE_DEDICATED : LVIF_MODE_SHARED;
+    std::strncpy(wanted.program, program_.c_str(), sizeof wanted.program - 1);
+    int const result = lvif_open(device_.get(), &environment_, &wanted);
+    if (result < 0) {
+        refuse(std::string("open the network device (a ring has 65536 bytes times a power of two): ") +
+               std::strerror(-result));
+    }
+    return result >= 0;
+}
+
 void StackDevice::run() {
     the_link = &*frames_;
     SwitchCalls<SwitchOrder>::to = order_ ? &*order_ : nullptr;
     SwitchCalls<SwitchOrder>::device = device_.get();
+    if (!wait_for_device() || !open()) {
+        return;
+    }
     while (!stop_.load(std::memory_order_relaxed)) {
         if (!hypervisor_gone_) {
             follow_device();

@@ -13,6 +13,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <thread>
 
 #include "guest-frontend/linux/control_ring_ports.hpp"
@@ -43,6 +44,7 @@ class StackDevice {
 
     FrameLink& frames() { return *frames_; }
     StackPorts& ports() { return ports_; }
+    // After wait_until_connected() has returned.
     DeviceStatistics statistics() const;
     // False: the server crashed, or there is none, and no VF is in its place; frames that are sent wait in the ring as
     // far as they fit.
@@ -54,6 +56,8 @@ class StackDevice {
     };
 
     void run();
+    bool wait_for_device();
+    bool open();
     void follow_device();
     void follow_vf();
     void establish();
@@ -65,6 +69,7 @@ class StackDevice {
     void refuse(std::string const& why);
 
     GuestOptions const options_;
+    std::string const program_;
     Stack& stack_;
     std::unique_ptr<Host> host_;
     lvif_environment environment_;
