@@ -12,7 +12,6 @@ through an echo. Nothing fails for being slow.
 import argparse
 import contextlib
 import json
-import os
 import pathlib
 import statistics
 import subprocess
@@ -24,20 +23,11 @@ sys.path += [str(ROOT / "tests/smoke"), str(ROOT / "tests/bench")]
 
 import lab as laboratory  # noqa: E402
 from programs import Program, ProgramFailed  # noqa: E402
+from rump_build import NoRumpKernel, build_peer  # noqa: E402
 
-LIBRARIES = ("rumpnet_config", "rumpnet_shmif", "rumpnet_virtif", "rumpnet_netinet", "rumpnet_net", "rumpnet", "rump", "rumpuser")
 PEERS = ("10.7.0.1", "10.7.0.2")
 MEASURES = (("latency", 5000), ("send", 60), ("echo", 30))
 TIMEOUT_S = 120
-
-
-def build_peer(folder, program, first=()):
-    """Compiles rump_peer.c against the rump kernel's libraries, behind what the linker is to get first."""
-    if not (folder / "lib/librumpnet_netinet.so").exists():
-        raise laboratory.CannotRun(f"there is no lib/librumpnet_netinet.so in {folder}: name the folder of a rump kernel")
-    subprocess.run([os.environ.get("CC", "cc"), "-O2", "-rdynamic", f"-I{ROOT}", f"-I{ROOT}/guest-frontend/include", f"-I{folder}/include",
-                    str(ROOT / "tests/bench/rump_peer.c"), "-o", str(program), f"-L{folder}/lib", f"-Wl,-rpath,{folder}/lib",
-                    "-Wl,--no-as-needed", *first, *[f"-l{name}" for name in LIBRARIES], "-lpthread"], check=True)
 
 
 def peer(lab, program, words, **environment):
@@ -118,7 +108,7 @@ def main():
             program = pathlib.Path(directory) / "rump_peer"
             build_peer(options.folder.resolve(), program)
             found = measure(lab, program, options.only.split(","), options.rounds)
-    except laboratory.CannotRun as reason:
+    except (laboratory.CannotRun, NoRumpKernel) as reason:
         print(f"rump_kernels: {reason}", file=sys.stderr)
         return 77
     except (ProgramFailed, subprocess.CalledProcessError) as failure:

@@ -27,7 +27,8 @@ import switching  # noqa: E402
 from lab import DEDICATED4  # noqa: E402
 from nic_lab import NicLab, vf_address  # noqa: E402
 from programs import ProgramFailed  # noqa: E402
-from rump_kernels import build_peer, peer  # noqa: E402
+from rump_build import NoRumpKernel, build_peer  # noqa: E402
+from rump_kernels import peer  # noqa: E402
 
 GUEST = "db1"
 ECHO_PORT = 7
@@ -201,7 +202,7 @@ def main():
                     run(lab, options.switches)
                 finally:
                     print(process.said(), file=sys.stderr)
-    except laboratory.CannotRun as reason:
+    except (laboratory.CannotRun, NoRumpKernel) as reason:
         print(f"rump_vf: {reason}", file=sys.stderr)
         return 77
     except (Wrong, ProgramFailed, laboratory.Failure, subprocess.CalledProcessError, OSError) as failure:
