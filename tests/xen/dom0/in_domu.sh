@@ -27,7 +27,9 @@ until status=$(xenstore-read "$data/answer/$number/status" 2>/dev/null); do
         break
     fi
 done
-kill "$watch_PID"
+# Whoever ignores SIGTERM, as a lab that cleans up, has children that do; and this one holds who reads our output.
+kill -KILL "$watch_PID"
+wait "$watch_PID" 2>/dev/null # or bash says that it was killed
 
 chunk=0
 while part=$(xenstore-read "$data/answer/$number/$chunk" 2>/dev/null); do
