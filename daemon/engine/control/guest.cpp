@@ -408,12 +408,12 @@ void Guest::set_limits(GuestLimits const& limits) {
     auto& hypervisor = around_.hypervisor;
     if (around_.ports != nullptr)
         around_.ports->add_domain(domain_, name_);
-    hypervisor.set_port_limit(domain_, limits.ports);
+    hypervisor.set_port_limit(domain_, limits.most_ports());
     try {
         if (introduced_)
             write_limits(hypervisor, backend_, limits);
     } catch (std::system_error const&) {
-        hypervisor.set_port_limit(domain_, limits_.ports);
+        hypervisor.set_port_limit(domain_, limits_.most_ports());
         throw;
     }
     limits_ = limits;

@@ -70,7 +70,7 @@ void Guest::admit_to_ports() {
     if (around_.ports != nullptr)
         around_.ports->add_domain(domain_, name_);
     try {
-        around_.hypervisor.set_port_limit(domain_, limits_.ports);
+        around_.hypervisor.set_port_limit(domain_, limits_.most_ports());
     } catch (std::system_error const& error) {
         if (error.code() != std::errc::operation_not_permitted)
             throw;  // else this is a driver domain, and limits are the control domain's to set

@@ -59,10 +59,13 @@ Assignment read_assignment(Hypervisor& hypervisor, std::string const& backend);
 void count_attach(Hypervisor& hypervisor, std::string const& backend);
 
 // Limits that were set on this guest by the operator, if any; kept beside the offer.
-struct GuestLimits {
+struct GuestLimits {  // 0: none
     std::uint64_t frames_per_s = 0;
     std::uint64_t bits_per_s = 0;
     std::uint32_t ports = 0;
+
+    // As the portmap takes it, where a limit of 0 is one.
+    std::uint32_t most_ports() const { return ports != 0 ? ports : 2 * LVIF_PORTS; }
     friend bool operator==(GuestLimits const&, GuestLimits const&) = default;
 };
 

@@ -152,6 +152,8 @@ TEST_F(Api, LimitDetachAttach) {
     EXPECT_EQ(limit["bits_per_s"], 1000000);
     EXPECT_EQ(limit["frames_per_s"], 0);
     EXPECT_EQ(world.port_limits[guest.domain], 7U);
+    EXPECT_EQ(result({{"command", "limit"}, {"guest", "web"}, {"ports", 0}})["ports"], 0);
+    EXPECT_EQ(world.port_limits[guest.domain], 131072U) << "no limit";
     EXPECT_EQ(result({{"command", "detach"}, {"guest", "web"}, {"reason", "moved"}})["guest"], "web");
     settle();
     EXPECT_EQ(guest.offered(LVIF_KEY_DETACH_REASON), "moved");
