@@ -18,6 +18,7 @@ cat /tmp/domu.cpio /lab/driver-domain.cpio >/tmp/driver-domain.cpio
 """
 MAKE_PORT = "echo 1 >/proc/sys/net/ipv6/conf/eth0/disable_ipv6; ip link set eth0 up"
 LOG = "/tmp/server.log"
+NO_PORTMAP = 3  # exit status of librettos-portmap where the hypervisor keeps none
 START = f"""
 mkdir -p /run/librettos
 cat >/tmp/netserver.toml <<'END'
@@ -44,6 +45,7 @@ class DriverDomainServer(NetServer):
     def start_domain(self):
         self.host.start()
         self.host.run(MAKE_PORT)
+        self.machine.run(f"librettos-portmap assign {self.host.domid} || [ $? -eq {NO_PORTMAP} ]")
 
     def launch(self):
         return self.host.start_step(self.start_command, timeout_s=3600)
@@ -56,10 +58,10 @@ class DriverDomainServer(NetServer):
         return self.host.run(f"tail -c 3000 {LOG}", check=False)
 
 
-class DriverDomainOnStockXen(Downloads, case.XenTest):
-    """The server keeps the portmap."""
+class DriverDomain(Downloads):
+    """The classes below say on which hypervisor, and so who keeps the portmap."""
 
-    programs = ("librettos-netserver", "librettosctl", "librettos-guest")
+    programs = ("librettos-netserver", "librettosctl", "librettos-guest", "librettos-portmap")
 
     @classmethod
     def setUpClass(cls):
@@ -95,7 +97,7 @@ class DriverDomainOnStockXen(Downloads, case.XenTest):
         return self.server.port(80)["owner"]
 
     def test_authority(self):
-        self.assertEqual(self.server.status()["portmap_authority"], "server")
+        self.assertEqual(self.server.status()["portmap_authority"], self.authority)
         self.assertEqual(self.owner_of_port(), "lr-web")
 
     def test_everything_killed_in_a_download(self):
@@ -121,8 +123,28 @@ class DriverDomainOnStockXen(Downloads, case.XenTest):
         self.server.host.destroy()
         self.server.start_domain()
         self.server.start()
-        self.assertIsNone(self.owner_of_port())
+        self.assertEqual(self.owner_of_port(), self.owner_after_a_new_start)
         self.attach("lr-web")
         self.wait_for_web()
         self.assertEqual(self.owner_of_port(), "lr-web")
         self.check_file(self.fetch())
+
+
+class DriverDomainOnStockXen(DriverDomain, case.XenTest):
+    """The server keeps the portmap, in its domain's part of the store, which goes with it."""
+
+    authority, owner_after_a_new_start = "server", None
+
+
+class DriverDomainOnPatchedXen(DriverDomain, case.XenTest):
+    """The hypervisor does, and outlives the driver domain. It takes names and limits from dom0."""
+
+    hypervisor = "patched"
+    authority, owner_after_a_new_start = "hypervisor", "lr-web"
+
+    def test_limits_are_dom0s(self):
+        step = self.server.host.start_step("librettosctl limit lr-web --ports 5")
+        self.assertEqual(step.wait(60), 1, step.output)
+        self.assertIn(f"there: librettos-portmap limit {self.web.domid} 5", step.output.replace("\n", " "))
+        self.machine.run(f"librettos-portmap limit {self.web.domid} 600")
+        self.assertEqual(self.server.port(80)["owner_limit"], 600)

@@ -24,7 +24,7 @@ def listed(what):
 SMOKE_PROGRAMS = dict(line.split("=") for line in listed("programs"))
 PROGRAMS = {
     **SMOKE_PROGRAMS,
-    "librettos-portmap-assign": "drivers/hypervisor/xen",
+    "librettos-portmap": "drivers/hypervisor/xen",
     "hostile_domu": "tests/xen/hostile",
     "portmap_call": "tests/xen/portmap",
     "portmap_hypercall_conformance": "tests/xen/portmap",
@@ -33,7 +33,7 @@ PROGRAMS = {
 }
 # DPDK loads every driver of its folder at start: only those that the lab uses.
 DRIVERS = ("bus_vdev", "bus_pci", "mempool_ring", "mempool_stack", "net_null", "net_e1000")
-IN_DOMU = ("librettos-guest", "librettos-portmap-assign", "smoke_echo", "portmap_call", "hostile_domu")
+IN_DOMU = ("librettos-guest", "librettos-portmap", "smoke_echo", "portmap_call", "hostile_domu")
 IN_DRIVER_DOMAIN = ("librettos-netserver", "librettos-engine.so", "librettosctl")
 
 

@@ -11,7 +11,7 @@ class PortmapHypercall(case.XenTest):
     """Programs of tests/xen/portmap, in dom0 and in domUs. The conformance suite makes a real PV domain for each of its guests."""
 
     hypervisor = "patched"
-    programs = ("portmap_call", "portmap_hypercall_conformance", "librettos-portmap-assign")
+    programs = ("portmap_call", "portmap_hypercall_conformance", "librettos-portmap")
 
     def call(self, text, *, check=True):
         """portmap_call in dom0; its output."""
@@ -105,11 +105,14 @@ class PortmapHypercall(case.XenTest):
     def test_pvh_guest(self):
         self.check_guest("pvh")
 
-    def assign(self, domain, status=0):
+    def tell(self, words, status=0):
         """The operator's command; what it says."""
-        step = self.machine.start_step(f"librettos-portmap-assign {domain}")
+        step = self.machine.start_step(f"librettos-portmap {words}")
         self.assertEqual(step.wait(60), status, step.output)
         return step.output
+
+    def assign(self, domain, status=0):
+        return self.tell(f"assign {domain}", status)
 
     def attach_a_guest(self, server):
         """The script's way: the guest's device in the driver domain, and that is assigned."""
@@ -118,6 +121,13 @@ class PortmapHypercall(case.XenTest):
         self.machine.run(f"librettos-lvif-attach attached --backend {server.name}")
         back = f"/local/domain/{server.domid}/backend/lvif/{guest.domid}/0"
         self.assertEqual(self.machine.run(f"xenstore-read {back}/domain {back}/invited"), "attached\n1\n")
+        guest.wait()
+        guest.run("portmap_call bind 6 7100")
+        self.assertIn("name=attached", self.call("query 6 7100"))
+        self.tell(f"limit {guest.domid} 1")
+        guest.run("portmap_call --expect EDQUOT bind 6 7101")
+        self.tell(f"limit {guest.domid} 0")
+        guest.run("portmap_call bind 6 7101")
 
     def check_driver_domain(self, assign):
         with DomU(self.machine, "driver") as guest:
@@ -127,7 +137,7 @@ class PortmapHypercall(case.XenTest):
             guest.run("portmap_call --expect EBUSY map-writable")
             guest.run("portmap_call query 6 80")
             self.expect("EPERM", "table 6 80")
-            self.assertIn("only the control domain may", guest.run("librettos-portmap-assign 0; [ $? -eq 1 ]"))
+            self.assertIn("only the control domain may", guest.run("librettos-portmap assign 0; [ $? -eq 1 ]"))
             domid = guest.domid
         self.expect("EPERM", "table 6 80")
         self.eventually(lambda: "no such domain" in self.assign(domid, 1), "the domain to be gone")
@@ -139,6 +149,8 @@ class PortmapHypercall(case.XenTest):
         self.check_driver_domain(self.attach_a_guest)
         for words in ("", "driver", "-1", "007", "32752", "1 2"):
             self.assign(words, 2)
+        for words in ("", "name 1", "name 1 ''", "name 1 " + 64 * "x", "limit 1 131073", "limit 1 -1", "limit nobody 1", "explode"):
+            self.tell(words, 2)
         self.call("assign 0x7ff0")
         self.call("table 6 80")
 

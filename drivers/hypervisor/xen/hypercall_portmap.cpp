@@ -3,15 +3,14 @@
 #include "drivers/hypervisor/xen/hypercall_portmap.hpp"
 
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <xen/xen.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <numeric>
+#include <string>
 #include <system_error>
 #include <vector>
 
@@ -21,11 +20,6 @@ namespace {
 
 [[noreturn]] void fail(int error, std::string const& what) {
     throw std::system_error{error, std::system_category(), what};
-}
-
-void check(int status, char const* what) {
-    if (status != 0)
-        fail(-status, std::string{"portmap hypercall: "} + what);
 }
 
 // Only a PV domain can map the table: in others, addresses are not machine frames (EOPNOTSUPP). A kernel that does not
@@ -55,8 +49,8 @@ std::unique_ptr<HypercallPortmap> HypercallPortmap::open_if_present() {
     std::unique_ptr<HypercallPortmap> portmap{new HypercallPortmap};
     if (!portmap->present())
         return nullptr;
+    portmap->become_server();
     portmap->map();
-    portmap->seed();
     return portmap;
 }
 
@@ -64,62 +58,33 @@ bool HypercallPortmap::exists() {
     return HypercallPortmap{}.present();
 }
 
-HypercallPortmap::HypercallPortmap() : calls_{::xencall_open(nullptr, 0)} {
-    if (calls_ == nullptr)
-        fail(errno, "/dev/xen/privcmd (modprobe xen-privcmd)");
-    buffer_ = ::xencall_alloc_buffer(calls_.get(), sizeof(lvif_portmap_query));
-    if (buffer_ == nullptr)
-        fail(errno, "a buffer for hypercalls");
-}
-
 HypercallPortmap::~HypercallPortmap() {
     if (table_ != nullptr)
         ::xenforeignmemory_unmap(memory_.get(), const_cast<lvif_portmap*>(table_), frames_);
-    if (buffer_ != nullptr)
-        ::xencall_free_buffer(calls_.get(), buffer_);
-}
-
-int HypercallPortmap::call(lvif_portmap_operation operation, void* structure, std::size_t bytes) {
-    std::memcpy(buffer_, structure, bytes);
-    int const status =
-        ::xencall2(calls_.get(), LVIF_PORTMAP_HYPERCALL, operation, reinterpret_cast<std::uintptr_t>(buffer_));
-    if (status < 0)
-        return -errno;
-    std::memcpy(structure, buffer_, bytes);
-    return 0;
 }
 
 bool HypercallPortmap::present() {
-    if (!domain_is_pv())
-        return false;
-    lvif_portmap_features features{};
-    switch (int const status = call(LVIF_PORTMAP_OP_FEATURES, features); status) {
-        case 0:
-            return features.magic == LVIF_PORTMAP_ABI_MAGIC && features.abi == LVIF_PORTMAP_ABI;
-        case -ENOSYS:
-        case -EPERM:  // from this kernel; the hypervisor answers everybody
-            return false;
-        default:
-            fail(-status, "asking the hypervisor for its portmap");
-    }
+    return domain_is_pv() && calls_.present();
 }
 
-lvif_portmap_table HypercallPortmap::find_table() {
-    lvif_portmap_table table{};
-    int status = call(LVIF_PORTMAP_OP_TABLE, table);
-    if (status == -EPERM) {
-        lvif_portmap_domain self{};
-        self.domain = LVIF_PORTMAP_SELF;
-        status = call(LVIF_PORTMAP_OP_ASSIGN_SERVER, self);
-        if (status == -EPERM)
-            fail(EPERM, "the portmap's table: this domain is not its server; let the control domain assign it");
-        if (status == -EBUSY)
-            fail(EBUSY, "the portmap's table: another domain still maps it; stop the server there");
-        check(status, "becoming the server");
-        status = call(LVIF_PORTMAP_OP_TABLE, table);
-    }
-    check(status, "table");
-    return table;
+// In the control domain. Elsewhere it is that already, or cannot become it: find_table() tells.
+void HypercallPortmap::become_server() try {
+    calls_.seed();
+    calls_.assign(LVIF_PORTMAP_SELF);
+} catch (std::system_error const& error) {
+    if (error.code() == std::errc::device_or_resource_busy)
+        fail(EBUSY, "the portmap's table: another domain still maps it; stop the server there");
+    if (error.code() != std::errc::operation_not_permitted)
+        throw;
+}
+
+lvif_portmap_table HypercallPortmap::find_table() try {
+    return calls_.table();
+} catch (std::system_error const& error) {
+    if (error.code() == std::errc::operation_not_permitted)
+        fail(EPERM,
+             "the portmap's table: this domain is not its server; in dom0: librettos-portmap assign ID-OF-THIS-DOMAIN");
+    throw;
 }
 
 void HypercallPortmap::map() {
@@ -145,21 +110,8 @@ void HypercallPortmap::map() {
         fail(EPROTO, "the portmap's table has another version");
 }
 
-// The hypervisor may be without a source of random numbers; this kernel has one. Only the control domain may.
-void HypercallPortmap::seed() {
-    lvif_portmap_seed seed{};
-    if (::getrandom(seed.bytes, sizeof(seed.bytes), 0) != sizeof(seed.bytes))
-        fail(errno, "getrandom");
-    int const status = call(LVIF_PORTMAP_OP_SEED, seed);
-    if (status != -EPERM)
-        check(status, "seed");
-}
-
 PortInfo HypercallPortmap::query(std::uint8_t protocol, std::uint16_t port) {
-    lvif_portmap_query answer{};
-    answer.protocol = protocol;
-    answer.port = port;
-    check(call(LVIF_PORTMAP_OP_QUERY, answer), "query");
+    lvif_portmap_query const answer = calls_.query(protocol, port);
     PortInfo info;
     info.entry = answer.entry;
     info.age_s = answer.age_s;
@@ -172,27 +124,13 @@ PortInfo HypercallPortmap::query(std::uint8_t protocol, std::uint16_t port) {
     return info;
 }
 
-void HypercallPortmap::set_limit(DomId domain, std::uint32_t ports) {
-    lvif_portmap_domain limit{};
-    limit.domain = domain.value;
-    limit.value = ports;
-    check(call(LVIF_PORTMAP_OP_SET_LIMIT, limit), "set limit");
-}
-
-void HypercallPortmap::reserve(std::uint8_t protocol, std::uint16_t first, std::uint16_t count, bool reserve) {
-    lvif_portmap_ports ports{};
-    ports.protocol = protocol;
-    ports.on = reserve ? 1 : 0;
-    ports.port = first;
-    ports.count = count;
-    check(call(LVIF_PORTMAP_OP_RESERVE, ports), "reserve");
-}
-
-void HypercallPortmap::set_name(DomId domain, std::string_view name) {
-    lvif_portmap_name named{};
-    named.domain = domain.value;
-    name.copy(named.name, LVIF_PORTMAP_NAME_MAX);
-    check(call(LVIF_PORTMAP_OP_SET_NAME, named), "set name");
+void HypercallPortmap::set_limit(DomId domain, std::uint32_t ports) try {
+    calls_.set_limit(domain, ports);
+} catch (std::system_error const& error) {
+    if (error.code() == std::errc::operation_not_permitted)
+        fail(EPERM, "the hypervisor takes limits of ports from dom0 alone; there: librettos-portmap limit " +
+                        std::to_string(domain.value) + " " + std::to_string(ports));
+    throw;
 }
 
 }  // namespace librettos

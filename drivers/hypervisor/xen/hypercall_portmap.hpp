@@ -7,23 +7,20 @@
 #include <memory>
 #include <string_view>
 
-extern "C" {  // the headers do not say so
-#include <xencall.h>
+extern "C" {  // the header does not say so
 #include <xenforeignmemory.h>
 }
 
-#include <librettos/portmap_hypercall.h>
-
+#include "drivers/hypervisor/xen/portmap_calls.hpp"
 #include "drivers/hypervisor/xen/portmap_source.hpp"
 
 namespace librettos {
 
 class HypercallPortmap final : public PortmapSource {
   public:
-    // Null: the hypervisor has no such hypercall, or one of another ABI version; this domain's kernel does not let
-    // user space make hypercalls (xen-privcmd without unrestricted=1 in a driver domain); or this domain is HVM or PVH,
-    // and only a PV domain can map the table. Then the hypervisor must not be the authority. In the control domain,
-    // makes that one the table's server. Throws std::system_error, with the way out, when the hypervisor is the
+    // Null: the hypervisor has no portmap that this domain could use (PortmapCalls::present()), or this domain is HVM
+    // or PVH, and only a PV domain can map the table. Then the hypervisor must not be the authority. In the control
+    // domain, makes that one the table's server. Throws std::system_error, with the way out, when the hypervisor is the
     // authority but its table cannot be had:
     //   EPERM       another domain is the server, and this one cannot change that
     //   EBUSY       another domain still maps the table
@@ -39,39 +36,27 @@ class HypercallPortmap final : public PortmapSource {
     lvif_portmap const& table() const override { return *table_; }
     // The owner's name is the one that the hypervisor was told, else the domain's UUID.
     PortInfo query(std::uint8_t protocol, std::uint16_t port) override;
-    // EPERM when this is not the control domain.
+    // These three: EPERM when this is not the control domain.
     void set_limit(DomId domain, std::uint32_t ports) override;
-    void reserve(std::uint8_t protocol, std::uint16_t first, std::uint16_t count, bool reserve) override;
-
-    // What a domain that comes back under the same name may take out of quarantine. Names longer than
-    // LVIF_PORTMAP_NAME_MAX are cut. EPERM when this is not the control domain.
-    void set_name(DomId domain, std::string_view name) override;
+    void reserve(std::uint8_t protocol, std::uint16_t first, std::uint16_t count, bool reserve) override {
+        calls_.reserve(protocol, first, count, reserve);
+    }
+    void set_name(DomId domain, std::string_view name) override { calls_.set_name(domain, name); }
 
   private:
-    HypercallPortmap();
+    HypercallPortmap() = default;
 
-    // 0 or a negative errno. `structure` is copied to where the hypervisor can reach it, and back.
-    int call(lvif_portmap_operation operation, void* structure, std::size_t bytes);
-    template <typename Structure>
-    int call(lvif_portmap_operation operation, Structure& structure) {
-        static_assert(sizeof(Structure) <= sizeof(lvif_portmap_query), "the buffer's size");
-        return call(operation, &structure, sizeof(structure));
-    }
     bool present();
+    void become_server();
     lvif_portmap_table find_table();
-    void seed();
     void map();
 
-    struct CloseCalls {
-        void operator()(xencall_handle* handle) const { ::xencall_close(handle); }
-    };
     struct CloseMemory {
         void operator()(xenforeignmemory_handle* handle) const { ::xenforeignmemory_close(handle); }
     };
 
-    std::unique_ptr<xencall_handle, CloseCalls> calls_;
+    PortmapCalls calls_;
     std::unique_ptr<xenforeignmemory_handle, CloseMemory> memory_;
-    void* buffer_ = nullptr;  // of calls_
     lvif_portmap const* table_ = nullptr;
     std::size_t frames_ = 0;
 };

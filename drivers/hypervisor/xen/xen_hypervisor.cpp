@@ -84,9 +84,9 @@ std::vector<WatchEvent> XenHypervisor::take_watch_events() {
 }
 
 void XenHypervisor::set_port_limit(DomId domain, std::uint32_t ports) {
+    portmap_->set_limit(domain, ports);
     if (auto const name = domain_name(domain))
         portmap_->set_name(domain, *name);
-    portmap_->set_limit(domain, ports);
 }
 
 std::unique_ptr<Mapping> XenHypervisor::map(DomId domain, RegionRef region, std::size_t size_bytes,
