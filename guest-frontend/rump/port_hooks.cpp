@@ -20,7 +20,9 @@ namespace {
 
 constexpr std::uint16_t block_ports = 512;
 
-KnownBlocks known_blocks;
+// Neither this nor the guest is destroyed: the kernel's threads call the hooks while, and after, the program's exit()
+// destroys what is static.
+KnownBlocks& known_blocks = *new KnownBlocks;
 
 bool is_loopback(netbsd_sockaddr_in const& address) {
     return address.address[0] == 127;
@@ -167,7 +169,7 @@ void detach(RealFamily<Address> RealStack::*family, void* block) {
 }  // namespace
 
 CurrentGuest& current_guest() {
-    static CurrentGuest guest;
+    static CurrentGuest& guest = *new CurrentGuest;
     return guest;
 }
 

@@ -2,7 +2,10 @@
 // Ports claimed behind the application's back: a stack whose bind and detach are interposed, beside another guest.
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
 #include <cerrno>
+#include <cstdlib>
 
 #include "guest-frontend/rump/netbsd.h"
 #include "tests/unit/rump/rump_guest.hpp"
@@ -12,6 +15,18 @@ namespace librettos::test {
 namespace {
 
 using guest::Protocol;
+
+void* bound_at_the_end = nullptr;
+
+// Destroyed behind all that is the component's, as a thread of the kernel's may still run then.
+struct Last {
+    ~Last() {
+        if (bound_at_the_end != nullptr) {
+            _exit(double_bind(bound_at_the_end, 99, 1));
+        }
+    }
+};
+__attribute__((init_priority(101))) Last last;
 
 class RumpPorts : public RumpGuest {
   protected:
@@ -61,6 +76,14 @@ class RumpPorts : public RumpGuest {
 
     std::vector<void*> sockets_;
 };
+
+TEST_F(RumpPorts, AreClaimedWhileTheProgramEnds) {
+    auto const end = [this] {
+        bound_at_the_end = open(DOUBLE_TCP);
+        std::exit(1);
+    };
+    EXPECT_EXIT(end(), testing::ExitedWithCode(0), "");
+}
 
 TEST_F(RumpPorts, ClaimedBeforeBindReturns) {
     start();
