@@ -50,8 +50,7 @@ class KernelFrontend(Downloads, EchoLoad, Accounts, case.XenTest):
         for service in (NGINX_ALONE, "exec smoke_echo 7"):
             guest.start_step(service, timeout_s=3600)
         for port in (80, 7):
-            cls.machine.wait_until(f"ip netns exec wire python3 -c 'import socket; socket.create_connection((\"{DEDICATED4}\", {port}), 2)'",
-                                   f"something that listens on {DEDICATED4} port {port}", timeout_s=90)
+            cls.server.wait_for_tcp(port, DEDICATED4)
         cls.sha256 = guest.run("sha256sum /www/file").split()[0]
 
     # --- what it is

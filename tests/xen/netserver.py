@@ -137,6 +137,16 @@ class NetServer:
         """What `ports who` says about it."""
         return next((entry for entry in self.ctl("ports", "who", port) if entry["protocol"] == protocol), None)
 
+    def owner_of(self, port, protocol="tcp"):
+        """Name of the guest that a port is bound to, else the port's state."""
+        entry = self.port(port, protocol)
+        return entry["owner"] if entry["state"] == "bound" else entry["state"]
+
+    def wait_for_tcp(self, port, address=SHARED4, timeout_s=90):
+        """Until the peer can connect."""
+        script = f'import socket; socket.create_connection(("{address}", {port}), 2)'
+        self.machine.wait_until(f"ip netns exec wire python3 -c '{script}'", f"something that listens on {address} port {port}", timeout_s=timeout_s)
+
     def on_the_wire(self, command, *, timeout_s=60, check=True):
         """Output of a command of the peer."""
         return self.machine.run(f"ip netns exec wire {command}", timeout_s=timeout_s, check=check)

@@ -13,6 +13,10 @@ from kernel_guest import build_module, kernel_version
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+sys.path.append(str(ROOT / "tests/bench"))  # last: its modules have names that are taken here
+
+from rump_build import build_peer, rump_libraries  # noqa: E402
+
 SMOKE_SCRIPT = ROOT / "tests/smoke/in_xen.py"
 
 
@@ -24,6 +28,8 @@ def listed(what):
 SMOKE_PROGRAMS = dict(line.split("=") for line in listed("programs"))
 PROGRAMS = {
     **SMOKE_PROGRAMS,
+    "lwip_guest": "tests/smoke",
+    "librettos-rump-virt.so": "guest-frontend/rump",
     "librettos-portmap": "drivers/hypervisor/xen",
     "hostile_domu": "tests/xen/hostile",
     "portmap_call": "tests/xen/portmap",
@@ -33,7 +39,7 @@ PROGRAMS = {
 }
 # DPDK loads every driver of its folder at start: only those that the lab uses.
 DRIVERS = ("bus_vdev", "bus_pci", "mempool_ring", "mempool_stack", "net_null", "net_e1000")
-IN_DOMU = ("librettos-guest", "librettos-portmap", "smoke_echo", "portmap_call", "hostile_domu")
+IN_DOMU = ("librettos-guest", "librettos-portmap", "smoke_echo", "portmap_call", "hostile_domu", "lwip_guest", "librettos-rump-virt.so")
 IN_DRIVER_DOMAIN = ("librettos-netserver", "librettos-engine.so", "librettosctl")
 
 
@@ -43,8 +49,8 @@ def built(build, names=tuple(PROGRAMS)):
     return {name: path for name, path in paths.items() if path.exists()}
 
 
-def _libraries(to, unless_in, programs):
-    subprocess.run([HERE / "prepare/libraries.py", "--to", to, "--unless-in", unless_in, *programs], check=True)
+def _libraries(to, unless_in, programs, but=()):
+    subprocess.run([HERE / "prepare/libraries.py", "--to", to, "--unless-in", unless_in, *(f"--but={name}" for name in but), *programs], check=True)
 
 
 def _install(source, target):
@@ -125,3 +131,18 @@ def for_domu(build, work, folder, extra=()):
 def for_driver_domain(build, work, folder):
     """The same of the server and its tool."""
     return _for_initramfs(work, pathlib.Path(folder) / "driver-domain-overlay", [*built(build, IN_DRIVER_DOMAIN).values()], drivers=True)
+
+
+def for_rump_kernel(rump, work, folder):
+    """The same of tests/bench/rump_peer.c, with the libraries of the rump kernel in the folder `rump` in /opt/librettos/lib/rump. NoRumpKernel."""
+    tree = pathlib.Path(folder) / "rump-overlay"
+    shutil.rmtree(tree, ignore_errors=True)
+    program, libraries = tree / "opt/librettos/bin/rump_peer", tree / "opt/librettos/lib/rump"
+    for path in (program.parent, libraries):
+        path.mkdir(parents=True)
+    build_peer(rump, program)
+    theirs = [libraries / file.name for file in rump_libraries(rump)]
+    for file in rump_libraries(rump):
+        shutil.copy(file, libraries)
+    _libraries(tree, pathlib.Path(work) / "tmp/domu", [program, *theirs], but=[file.name for file in theirs])
+    return _archive(tree)

@@ -5,7 +5,7 @@ import pathlib
 
 import case
 from bridged import BRIDGED4, VETHS, make_bridge
-from machine import PATIENCE
+from loads import EchoLoad
 from netserver import SHARED4, NetServer
 from unikernel import CALLED, READY, Unikernel, put_images, require_images
 
@@ -23,7 +23,7 @@ def rate(machine, namespace, address, what, amount, port=PORT):
     return float(said)
 
 
-class Rumprun:
+class Rumprun(EchoLoad):
     """One guest on the shared address; others come and go."""
 
     programs = ("librettos-netserver", "librettosctl")
@@ -34,8 +34,7 @@ class Rumprun:
         require_images(OURS, ECHO)
         super().setUpClass()
         put_images(cls.machine, OURS, ECHO)
-        for script in ("echo_load.py", "stream_rates.py"):
-            cls.machine.put(script, (HERE / script).read_text())
+        cls.machine.put("stream_rates.py", (HERE / "stream_rates.py").read_text())
         cls.server = NetServer.start_for(cls)
         cls.guest = Unikernel(cls.machine, "lr-services", OURS, f"services {PORT}")
         cls.addClassCleanup(cls.guest.destroy)
@@ -50,12 +49,8 @@ class Rumprun:
         self.addCleanup(other.destroy)
         return other.start(said)
 
-    def owner(self, port, protocol="tcp"):
-        entry = self.server.port(port, protocol)
-        return entry["owner"] if entry["state"] == "bound" else entry["state"]
-
     def becomes_owner(self, port, owner):
-        self.eventually(lambda: self.owner(port) == owner, f"port {port} to be {owner}'s", timeout_s=CLAIMED_LATER_S)
+        self.eventually(lambda: self.server.owner_of(port) == owner, f"port {port} to be {owner}'s", timeout_s=CLAIMED_LATER_S)
 
     # --- traffic
 
@@ -69,27 +64,7 @@ class Rumprun:
 
     def test_echo_through_deaths(self):
         """Of the engine, and of everything; each byte is compared."""
-        self.machine.run("rm -f /tmp/load /tmp/stop")
-        load = self.machine.start_step(
-            f"STILL_S={60 * PATIENCE} exec ip netns exec wire python3 -B /lab/echo_load.py {SHARED4} {PORT} /tmp/load /tmp/stop")
-        self.addCleanup(self.machine.run, "touch /tmp/stop")
-
-        def progress():
-            """More than what is ever in flight has come back."""
-            before = int((self.machine.run("cat /tmp/load 2>/dev/null", check=False) or "0").split()[0])
-            self.eventually(lambda: load.status is not None or int(self.machine.run("cat /tmp/load").split()[0]) > before + STEP_BYTES,
-                            "the load to go on", timeout_s=120)
-            self.assertIsNone(load.status, load.output)
-
-        progress()
-        self.server.kill_engine()
-        progress()
-        self.server.kill()
-        self.server.start()
-        progress()
-        self.machine.run("touch /tmp/stop")
-        self.assertEqual(load.wait(180), 0, load.output)
-        back, pause = self.machine.run("cat /tmp/load").split()
+        back, pause = self.load_through_deaths(SHARED4, PORT)
         self.figure(f"{self.authority} keeps the portmap: bytes echoed through two deaths; longest pause, s", f"{back}; {pause}")
 
     def test_unmodified_program(self):
@@ -97,17 +72,17 @@ class Rumprun:
         other = Unikernel(self.machine, "lr-echo", ECHO, f"smoke_echo {ECHO_PORT}")
         self.addCleanup(other.destroy)
         other.start(CALLED % "smoke_echo")
-        self.eventually(lambda: self.owner(ECHO_PORT) == "lr-echo", "the program's bind()")
+        self.becomes_owner(ECHO_PORT, "lr-echo")
         self.assertGreater(rate(self.machine, "wire", SHARED4, "requests", 20, ECHO_PORT), 0)
 
     # --- ports
 
     def test_ports_have_owners(self):
         for port in (PORT, SINK, SOURCE):
-            self.assertEqual(self.owner(port), "lr-services")
-        self.assertEqual(self.owner(PORT, "udp"), "lr-services")
+            self.assertEqual(self.server.owner_of(port), "lr-services")
+        self.assertEqual(self.server.owner_of(PORT, "udp"), "lr-services")
         for port in (SINK, SOURCE):
-            self.assertNotEqual(self.owner(port, "udp"), "lr-services")
+            self.assertNotEqual(self.server.owner_of(port, "udp"), "lr-services")
 
     def test_ephemeral_ports_are_leased(self):
         held = self.server.ctl("guest", "lr-services")
@@ -118,21 +93,21 @@ class Rumprun:
     def test_port_of_another(self):
         """bind() fails with NetBSD's 48; what the loser has is its own and goes with it."""
         loser = self.another("lr-loser", PORT - 1, f"bind to port {PORT}: Address already in use")
-        self.assertEqual(self.owner(PORT), "lr-services")
-        self.assertIn(self.owner(PORT - 1), ("lr-loser", "quarantined"))
+        self.assertEqual(self.server.owner_of(PORT), "lr-services")
+        self.assertIn(self.server.owner_of(PORT - 1), ("lr-loser", "quarantined"))
         loser.destroy()
-        self.assertEqual(self.owner(PORT), "lr-services")
+        self.assertEqual(self.server.owner_of(PORT), "lr-services")
         self.eventually(lambda: self.server.guest("lr-loser") is None, "the server to let go of it")
 
     def test_released_with_its_socket(self):
         """Another unikernel may then have it."""
         self.becomes_owner(BRIEF, "lr-services")
         self.server.on_the_wire(f"python3 -c 'import socket; socket.create_connection((\"{SHARED4}\", {BRIEF}), 30).recv(1)'")
-        self.eventually(lambda: self.owner(BRIEF) != "lr-services", "the port to be given back", timeout_s=CLAIMED_LATER_S)
+        self.eventually(lambda: self.server.owner_of(BRIEF) != "lr-services", "the port to be given back", timeout_s=CLAIMED_LATER_S)
         heir = self.another("lr-heir", BRIEF, READY)
-        self.assertEqual(self.owner(BRIEF), "lr-heir")
+        self.assertEqual(self.server.owner_of(BRIEF), "lr-heir")
         self.assertGreater(rate(self.machine, "wire", SHARED4, "to", STEP_BYTES, BRIEF), 0)
-        self.assertEqual(self.owner(PORT), "lr-services")
+        self.assertEqual(self.server.owner_of(PORT), "lr-services")
         heir.destroy()
 
 

@@ -37,7 +37,7 @@ class SharedAddress(Downloads, Accounts):
         for name, kind, program in (("lr-web", "pv", NGINX), ("lr-cache", "pv", REDIS), ("lr-files", third, HTTPD)):
             cls.add_guest(name, kind, program)
         for port in (80, 6379, 8080):
-            cls.wait_for_tcp(port)
+            cls.server.wait_for_tcp(port)
         cls.sha256 = cls.guests["lr-web"].run("sha256sum /www/file").split()[0]
 
     @classmethod
@@ -48,11 +48,6 @@ class SharedAddress(Downloads, Accounts):
         guest.program = guest.start_step(program, timeout_s=3600)
         cls.guests[name] = guest
         return guest
-
-    @classmethod
-    def wait_for_tcp(cls, port):
-        cls.machine.wait_until(f"ip netns exec wire python3 -c 'import socket; socket.create_connection((\"{SHARED4}\", {port}), 2)'",
-                               f"something that listens on {SHARED4} port {port}", timeout_s=90)
 
     def test_authority(self):
         self.assertEqual(self.server.status()["portmap_authority"], self.authority)
@@ -107,12 +102,12 @@ class SharedAddress(Downloads, Accounts):
         self.cycle("lr-cache", CYCLES)
         self.figure(f"{self.authority} keeps the portmap: detached and attached, each, s", (time.monotonic() - began) / CYCLES)
         self.assertEqual(self.held(self.guests["lr-cache"].domid), before)
-        self.wait_for_tcp(6379)
+        self.server.wait_for_tcp(6379)
 
     def test_destroyed_in_mid_traffic(self):
         before = self.held(self.guests["lr-cache"].domid)
         victim = self.add_guest("lr-victim", "pv", NGINX.replace("--name lr-web", "--name lr-victim").replace("listen 80;", "listen 81;"))
-        self.wait_for_tcp(81)
+        self.server.wait_for_tcp(81)
         domid = victim.domid
         step = self.machine.start_step(f"ip netns exec wire curl -sS --max-time 60 --limit-rate 100k -o /tmp/victim http://{SHARED4}:81/file")
         self.machine.wait_until("[ $(stat -c %s /tmp/victim) -ge 200000 ]", "traffic of the victim")

@@ -93,8 +93,7 @@ class OnIgb(EchoLoad):
         cls.addClassCleanup(cls.guest.destroy)
         cls.guest.start()
         cls.guest.program = cls.guest.start_step(ECHO, timeout_s=3600)
-        cls.machine.wait_until(f"ip netns exec wire python3 -c 'import socket; socket.create_connection((\"{DEDICATED4}\", 7), 2)'",
-                               "the echo service of the domU", timeout_s=120)
+        cls.server.wait_for_tcp(7, DEDICATED4, timeout_s=120)
 
     # --- what they say
 

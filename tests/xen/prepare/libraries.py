@@ -37,13 +37,13 @@ def find(root, name, extra=()):
     return None
 
 
-def closure(root, programs):
-    """{path inside the tree: file} of all libraries of the programs."""
+def closure(root, programs, but=()):
+    """{path inside the tree: file} of all libraries of the programs but these, which are looked for nowhere."""
     found, todo = {}, list(programs)
     while todo:
         file = todo.pop()
         names, paths, interpreter = needed(file)
-        wanted = [(name, find(root, name, paths)) for name in names]
+        wanted = [(name, find(root, name, paths)) for name in names if name not in but]
         if interpreter:
             wanted.append((interpreter, root / interpreter.lstrip("/")))
         for name, library in wanted:
@@ -61,9 +61,10 @@ def main():
     parser.add_argument("--root", type=pathlib.Path, default=pathlib.Path("/"), help="tree to copy from (/)")
     parser.add_argument("--to", type=pathlib.Path, required=True, help="tree to copy to")
     parser.add_argument("--unless-in", type=pathlib.Path, help="leave out what this tree has")
+    parser.add_argument("--but", default=[], action="append", help="a library's name; may be given again")
     parser.add_argument("programs", nargs="+", type=pathlib.Path)
     options = parser.parse_args()
-    for inside, library in sorted(closure(options.root, options.programs).items()):
+    for inside, library in sorted(closure(options.root, options.programs, options.but).items()):
         if options.unless_in is not None and find(options.unless_in, inside.name):
             continue
         target = options.to / inside
