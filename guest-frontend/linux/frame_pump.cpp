@@ -10,6 +10,7 @@
 #include <array>
 #include <cassert>
 #include <cstring>
+#include <utility>
 
 #include "guest-frontend/linux/lvif.hpp"
 #include "guest-frontend/linux/virtio_header.hpp"
@@ -84,6 +85,7 @@ void QueuePump::use_vf(VfLane* vf) {
     {
         auto const lock = between_turns();
         vf_ = vf;
+        let_in_after_ring_ = false;
         vf_full_ = false;
         if (vf == nullptr && send_by_ == SendBy::vf) {
             send_by_ = SendBy::rings;
@@ -113,10 +115,13 @@ void QueuePump::send_by(SendBy way) {
     eventfd_write(wake_.get(), 1);
 }
 
-void QueuePump::watch_ring_empty() {
+void QueuePump::let_in_after_ring() {
     {
         auto const lock = between_turns();
-        ring_was_empty_.store(!connected_, std::memory_order_relaxed);
+        let_in_after_ring_ = connected_;
+        if (!connected_ && vf_ != nullptr) {
+            vf_->ring_is_in(queue_);
+        }
     }
     eventfd_write(wake_.get(), 1);
 }
@@ -175,12 +180,15 @@ void QueuePump::watch(std::array<pollfd, 4>& watched) {
 QueuePump::Next QueuePump::turn() {
     moved_ = false;
     lvif_rx_wake(device_, queue_);
+    if (vf_ != nullptr && !vf_->lets_in() && lvif_rx_marked(device_, queue_)) {
+        let_in_after_ring_ = true;
+    }
     bool const more_of_vf = vf_ != nullptr && vf_->lets_in() && vf_to_tap();
     // On the way back to the rings what they have is younger than what the VF has.
     bool const ring_waits = more_of_vf && send_by_ != SendBy::vf;
     bool const more_of_ring = !ring_waits && ring_to_tap();
-    if (!ring_waits && !more_of_ring) {
-        ring_was_empty_.store(true, std::memory_order_release);
+    if (!ring_waits && !more_of_ring && std::exchange(let_in_after_ring_, false) && vf_ != nullptr) {
+        vf_->ring_is_in(queue_);
     }
     bool const more_of_tap = connected_ && send();
     if (!connected_) {
@@ -385,14 +393,10 @@ void FramePump::send_by(SendBy way) {
     }
 }
 
-void FramePump::watch_rings_empty() {
+void FramePump::let_in_after_rings() {
     for (auto const& queue : queues_) {
-        queue->watch_ring_empty();
+        queue->let_in_after_ring();
     }
-}
-
-bool FramePump::rings_were_empty() const {
-    return std::all_of(queues_.begin(), queues_.end(), [](auto const& queue) { return queue->ring_was_empty(); });
 }
 
 void FramePump::clear_attention() {

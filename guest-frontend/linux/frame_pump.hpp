@@ -17,6 +17,7 @@
 // it.
 //
 // A VF (SwitchOrder decides about it) is one more thing to read from, before the ring, and another place to write to.
+// It is read once the rings of all queue pairs have been found marked by the server, then empty.
 // What is sent changes its way between two frames: each thread is told, under its mutex, to leave frames in the TAP,
 // then, when what went the old way has arrived, to go on by the new one.
 #pragma once
@@ -67,9 +68,10 @@ class QueuePump {
     // Each holds from the next turn on, and no turn is under way on return. Control thread.
     void use_vf(VfLane* vf);  // receives from it; null: no longer, and sends nothing through it, nor waits for it
     void send_by(SendBy way);
-    void watch_ring_empty();
-    // The thread has found the ring empty since watch_ring_empty(), and the TAP has all that was in it.
-    bool ring_was_empty() const { return ring_was_empty_.load(std::memory_order_acquire); }
+    // Once the ring is found empty, so that the TAP has all that is in it now, the VF is told (VfLane::ring_is_in);
+    // also without this, when the server has marked the ring.
+    void let_in_after_ring();
+    int wake_fd() const { return wake_.get(); }
 
   private:
     enum class Next { again, look_on, sleep, disconnected };
@@ -103,6 +105,7 @@ class QueuePump {
     bool moved_ = false;  // frames, in this turn
     LookOut look_out_;
     VfLane* vf_ = nullptr;
+    bool let_in_after_ring_ = false;
     bool watches_vf_ = false;  // while it sleeps
     SendBy send_by_ = SendBy::rings;
     std::vector<std::uint8_t> buffer_;  // header and frame for the VF
@@ -110,7 +113,6 @@ class QueuePump {
     std::uint32_t event_port_ = 0;
     int event_fd_ = -1;
 
-    std::atomic<bool> ring_was_empty_ = false;
     std::atomic<std::uint64_t> rx_bad_offload_ = 0;
     std::atomic<std::uint64_t> rx_refused_ = 0;
     std::atomic<std::uint64_t> tx_bad_frame_ = 0;
@@ -132,8 +134,9 @@ class FramePump {
     // Of all queue pairs, as above.
     void use_vf(VfLane* vf);
     void send_by(SendBy way);
-    void watch_rings_empty();
-    bool rings_were_empty() const;
+    void let_in_after_rings();
+    // An eventfd that wakes the thread that receives from a VF.
+    int vf_wake_fd() const { return queues_.front()->wake_fd(); }
     std::uint16_t connected_queues() const { return connected_; }
 
   private:

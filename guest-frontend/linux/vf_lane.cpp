@@ -4,6 +4,7 @@
 #include <librettos/frame_ring.h>
 #include <linux/if_packet.h>
 #include <linux/sockios.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -32,8 +33,24 @@ bool has_tag(msghdr& message) {
 
 }  // namespace
 
-VfLane::VfLane(Descriptor socket, int tap_fd)
-    : socket_(std::move(socket)), tap_fd_(tap_fd), received_(sizeof(VirtioHeader) + LVIF_MAX_FRAME_BYTES) {
+VfLane::VfLane(Descriptor socket, int tap_fd, int wake, std::uint16_t queues)
+    : socket_(std::move(socket)),
+      tap_fd_(tap_fd),
+      wake_(wake),
+      rings_awaited_((1u << queues) - 1),
+      received_(sizeof(VirtioHeader) + LVIF_MAX_FRAME_BYTES) {
+}
+
+void VfLane::let_in() {
+    let_in_.store(true, std::memory_order_release);
+    eventfd_write(wake_, 1);
+}
+
+void VfLane::ring_is_in(std::uint16_t queue) {
+    std::uint32_t const bit = 1u << queue;
+    if (rings_awaited_.fetch_and(~bit, std::memory_order_acq_rel) == bit) {
+        let_in();
+    }
 }
 
 // False: there is none.

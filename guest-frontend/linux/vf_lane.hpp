@@ -25,13 +25,16 @@ class VfLane {
   public:
     enum class Sent { done, later, vf_gone };
 
-    // socket: as of VfInterface. Received frames are written to tap_fd.
-    VfLane(Descriptor socket, int tap_fd);
+    // socket: as of VfInterface. Received frames are written to tap_fd. wake: an eventfd of the thread that does it.
+    VfLane(Descriptor socket, int tap_fd, int wake, std::uint16_t queues);
 
     int fd() const { return socket_.get(); }
 
     // Until then what was received waits.
-    void let_in() { let_in_.store(true, std::memory_order_release); }
+    void let_in();
+    // The TAP has all that came for the guest by this queue pair's ring before its VF received; to be let in when that
+    // holds for all of them.
+    void ring_is_in(std::uint16_t queue);
     bool lets_in() const { return let_in_.load(std::memory_order_acquire); }
     // One burst; whether there may be more. In order, also where several threads do it.
     bool to_tap();
@@ -51,6 +54,8 @@ class VfLane {
 
     Descriptor socket_;
     int const tap_fd_;
+    int const wake_;
+    std::atomic<std::uint32_t> rings_awaited_;  // a bit each
     std::atomic<bool> let_in_ = false;
     std::atomic<bool> failed_ = false;
     std::atomic<std::uint64_t> tx_refused_ = 0;

@@ -62,7 +62,7 @@ bool VfPath::find(VfMac const& mac, std::uint16_t mtu_bytes) {
         }
         throw_errno(ENODEV, "find an unused interface with this guest's MAC (see --vf)");
     }
-    lane_ = std::make_unique<VfLane>(vf_.open_socket(), tap_.queue_fd(0));
+    lane_ = std::make_unique<VfLane>(vf_.open_socket(), tap_.queue_fd(0), pump_.vf_wake_fd(), pump_.connected_queues());
     vf_.bring_up();
     has_had_link_ = false;
     return true;
@@ -72,18 +72,6 @@ void VfPath::down() {
     looked_for_since_.reset();
     lane_.reset();
     vf_.put_back();
-}
-
-void VfPath::let_in() {
-    lane_->let_in();
-    pump_.use_vf(lane_.get());  // wakes it
-}
-
-bool VfPath::lets_in() {
-    if (!lane_->lets_in() && pump_.rings_were_empty()) {
-        let_in();
-    }
-    return lane_->lets_in();
 }
 
 // What the NIC steered here before it was told otherwise may still be on its way through the kernel.

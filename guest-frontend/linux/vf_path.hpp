@@ -56,9 +56,9 @@ class VfPath final : private SwitchedVf, private SwitchedFrames {
     std::string name() const override { return vf_.name(); }
 
     void use_vf() override { pump_.use_vf(lane_.get()); }
-    void let_in() override;
-    void let_in_after_rings() override { pump_.watch_rings_empty(); }
-    bool lets_in() override;
+    void let_in() override { lane_->let_in(); }
+    void let_in_after_rings() override { pump_.let_in_after_rings(); }
+    bool lets_in() override { return lane_->lets_in(); }
     void take_last(std::chrono::milliseconds quiet, std::chrono::milliseconds longest) override;
     void leave_vf() override;
     void send_by(SendBy way) override { pump_.send_by(way); }

@@ -114,6 +114,9 @@ FrameLink::Next FrameLink::turn() {
     if (rx_connected_) {
         lvif_rx_wake(device_, 0);
     }
+    if (rx_connected_ && reads_vf_ && !lets_in() && lvif_rx_marked(device_, 0)) {
+        let_in_after_ring_ = true;
+    }
     bool more_of_vf = reads_vf_ && take_from_vf();
     bool more_of_ring = false;
     if (!more_of_vf || !vf_first_) {

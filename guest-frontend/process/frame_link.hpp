@@ -10,7 +10,8 @@
 // write to a register of the VF. A stack that knows when it will have sent all that it is about to send has the same by
 // Leaves::when_told.
 // Frames of the VF that wait to be let in are gathered once a millisecond, without an event for each: who lets them in
-// needs the processor.
+// needs the processor. That is the receive thread itself, woken by the queue pair's event, when the server marks the
+// ring; or the control thread.
 //
 // send() never blocks. A full ring refuses the frame and makes the server say when there is room: the receive thread
 // then wakes who waits in wait_for_room() and calls Stack::room(). A dead server looks like a full ring. A VF says

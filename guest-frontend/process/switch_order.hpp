@@ -4,9 +4,10 @@
 //
 // Theory of operation
 //
-//     open()   the VF becomes ours and receives; what comes waits
-//     begin()  what comes by the VF waits until the stack has all that the rings hold, and frames to be sent until the
-//              server has taken all from them; then it goes on by the VF, each way by itself
+//     open()   the VF becomes ours and receives; what comes waits until the server has marked the rings
+//              (lvif_rx_marked) and the stack has all that they hold: who moves frames sees to that
+//     begin()  what comes by the VF waits no longer than until the stack has all that the rings hold, and frames to be
+//              sent until the server has taken all from them; then it goes on by the VF, each way by itself
 //     end()    frames to be sent wait until what was sent before has left the VF; then it goes on by the rings. From
 //              now on what the VF has comes before what the rings have
 //     close()  what the VF still has is delivered, and it is given back
@@ -48,12 +49,12 @@ class SwitchedVf {
 class SwitchedFrames {
   public:
     virtual ~SwitchedFrames() = default;
-    // What the VF receives is taken care of, and waits. The VF is up, at least half.
+    // What the VF receives is taken care of, and waits until the rings are marked and empty. The VF is up, at least
+    // half.
     virtual void use_vf() = 0;
     // What waits, and what comes from now on, is the stack's. May be repeated.
     virtual void let_in() = 0;
-    // The same as soon as the stack has been given all that the rings hold now; lets_in() tells when it has come to
-    // that, and is to be asked until then.
+    // The same as soon as the stack has been given all that the rings hold now.
     virtual void let_in_after_rings() = 0;
     virtual bool lets_in() = 0;
     // Until nothing has come by the VF for `quiet`, or `longest` has passed.

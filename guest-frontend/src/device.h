@@ -81,7 +81,7 @@ struct lvif_device {
 
 	enum lvif_path path;
 	struct lvif_message vf_request; /* of the server, not yet answered; type 0: none */
-	uint32_t vf_serial;             /* of the last one */
+	uint32_t vf_serial;             /* of the last one; atomic, read by the users of rx */
 	bool vf_opening;                /* open() was called, close() not yet */
 	bool vf_beginning;              /* begin() was called, end() not yet */
 	bool vf_lost_due;

@@ -84,7 +84,7 @@ static int reach(struct lvif_device *device)
 void lvif_switch_request(struct lvif_device *device, struct lvif_message const *request)
 {
 	device->vf_request = *request;
-	device->vf_serial = request->u.vf.serial;
+	__atomic_store_n(&device->vf_serial, request->u.vf.serial, __ATOMIC_RELAXED); /* before open() is called */
 }
 
 static bool answer(struct lvif_device *device, int status)
@@ -129,6 +129,15 @@ void lvif_switch_abandon(struct lvif_device *device)
 		leave_vf(device);
 	device->vf_request.type = 0;
 	device->vf_lost_due = false;
+}
+
+bool lvif_rx_marked(struct lvif_device const *device, uint16_t queue)
+{
+	uint32_t const serial = __atomic_load_n(&device->vf_serial, __ATOMIC_RELAXED);
+
+	/* Acquires what the server had put into the ring. */
+	return lvif_queue_live(device, queue) && serial != 0 &&
+	       __atomic_load_n(&device->queues[queue].rx.ring->mark, __ATOMIC_ACQUIRE) == serial;
 }
 
 enum lvif_path lvif_path(struct lvif_device const *device)

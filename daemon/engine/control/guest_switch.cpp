@@ -180,7 +180,7 @@ bool GuestSwitch::tell_guest(lvif_message const& message) {
 void GuestSwitch::drain() {
     tell_data_plane();
     if (rings_ != nullptr)
-        around_.data_plane.drain(slot_);
+        around_.data_plane.drain(slot_, switch_.serial());
 }
 
 // Before a step acts: broadcasts rather twice than not at all while both ways are open.

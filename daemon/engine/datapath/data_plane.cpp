@@ -57,6 +57,7 @@ struct DataPlane::State {
         std::uint16_t drain_acks = 0;
         unsigned drain_passes = 0;  // still to be made; 0: nobody waits
         bool drain_anew = false;
+        std::uint32_t mark = 0;
         std::uint64_t drain_began = 0;  // frames put into the guest's rings
     };
 
@@ -226,10 +227,11 @@ Slot DataPlane::add_guest(GuestAttachment const& attachment) {
     guest->limiter.set(attachment.limit.frames_per_s, attachment.limit.bits_per_s);
     for (QueuePair const& pair : attachment.queues) {
         auto const consumer = RingConsumer::adopt(pair.tx_ring, pair.capacity);
-        auto const producer = RingProducer::adopt(pair.rx_ring, pair.capacity);
+        auto producer = RingProducer::adopt(pair.rx_ring, pair.capacity);
         if (!consumer || !producer) {
             throw failure(EINVAL, "the positions in the guest's ring are not those of a ring");
         }
+        producer->mark(0);  // an earlier engine's says nothing about a switch that is begun again
         auto const thread = static_cast<std::uint16_t>(guest->queues.size() % state.data_threads.size());
         guest->queues.emplace_back(*guest, *consumer, *producer, pair.event, thread);
     }
@@ -292,8 +294,10 @@ void DataPlane::State::tell_direct(Slot slot) {
 }
 
 void DataPlane::State::begin_pass(Slot slot) {
-    residents[slot].drain_acks = static_cast<std::uint16_t>(data_threads.size());
-    send({DataCommand::Kind::drain, slot, nullptr, nullptr});
+    Resident& resident = residents[slot];
+    resident.drain_acks = static_cast<std::uint16_t>(data_threads.size());
+    std::uint32_t const mark = resident.drain_passes == 1 ? resident.mark : 0;
+    send({.kind = DataCommand::Kind::drain, .slot = slot, .guest = nullptr, .network = nullptr, .mark = mark});
 }
 
 void DataPlane::set_direct(Slot slot, bool direct) {
@@ -306,8 +310,9 @@ void DataPlane::set_direct(Slot slot, bool direct) {
 
 // A frame may go from the thread that received it to the keeper, and from there to the one that serves the guest: each
 // pass takes it one thread further.
-void DataPlane::drain(Slot slot) {
+void DataPlane::drain(Slot slot, std::uint32_t mark) {
     State::Resident& resident = state_->residents.at(slot);
+    resident.mark = mark;
     resident.drain_passes = state_->data_threads.size() == 1 ? 1 : 3;
     resident.drain_began = state_->sum(slot, Counter::to_guest_frames);
     resident.drain_anew = resident.drain_acks != 0;

@@ -68,8 +68,9 @@ class DataPlane {
     // The wire reaches the guest by a VF, or no longer: Directory::set_direct.
     void set_direct(Slot slot, bool direct);
     // `drained` appears in take_events() once everything that the port had received before is in the guests' rings, for
-    // them to see. Called again before that: once, for the last call.
-    void drain(Slot slot);
+    // them to see. Before that the guest's rings are marked (librettos/frame_ring.h) with the serial of its switch; 0:
+    // they are not. Called again before that: once, for the last call.
+    void drain(Slot slot, std::uint32_t mark);
     RingTraffic traffic(Slot slot) const;
     // Once all guests of an earlier engine have been added again: forgets the statistics of those that did not come
     // back.

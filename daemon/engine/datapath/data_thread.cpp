@@ -209,7 +209,7 @@ bool DataThread::take_commands() {
                 acknowledge({DataAck::Kind::direct, command.slot, nullptr, ""});
                 break;
             case DataCommand::Kind::drain:
-                drains_.push_back({command.slot, drain_turns});
+                drains_.push_back({command.slot, drain_turns, command.mark});
                 break;
             case DataCommand::Kind::stop:
                 acknowledge({DataAck::Kind::stopped, wire_slot, nullptr, ""});
@@ -255,6 +255,9 @@ void DataThread::remove(Slot slot) {
             erase(touched_, &queue);
         }
     }
+    for (Drain& drain : drains_) {
+        drain.mark = drain.slot == slot ? 0 : drain.mark;  // the slot's next guest has rings of its own
+    }
     directory_.remove(slot);
     classifier_.forget(slot);
     guests_[slot] = nullptr;
@@ -274,10 +277,25 @@ void DataThread::advance_drains() {
     std::erase_if(drains_, [this, emptied](Drain& drain) {
         bool const done = emptied || --drain.turns == 0;
         if (done) {
+            mark_rings(drain.slot, drain.mark);
             acknowledge({DataAck::Kind::drained, drain.slot, nullptr, ""});
         }
         return done;
     });
+}
+
+// Those that are served here, and have been published.
+void DataThread::mark_rings(Slot slot, std::uint32_t mark) noexcept {
+    if (mark == 0 || guests_[slot] == nullptr) {
+        return;
+    }
+    for (GuestQueue& queue : guests_[slot]->queues) {
+        if (queue.thread == setup_.index) {
+            queue.to_guest.mark(mark);
+            queue.event->notify();
+            counters_.add(slot, Counter::doorbells_sent);
+        }
+    }
 }
 
 void DataThread::report_broken(GuestQueue& queue, char const* reason) {

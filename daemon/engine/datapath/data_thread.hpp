@@ -48,6 +48,7 @@ struct DataCommand {
     Guest* guest;                    // add
     NetworkIdentity const* network;  // network; freed by control after the acknowledgement
     bool direct = false;             // direct
+    std::uint32_t mark = 0;          // drain: for the guest's rings, once it is done; 0: none
 };
 
 struct DataAck {
@@ -188,6 +189,7 @@ class DataThread {
     void remove(Slot slot);
     void set_direct(Slot slot, bool direct);
     void advance_drains();
+    void mark_rings(Slot slot, std::uint32_t mark) noexcept;
     void acknowledge(DataAck const& ack) noexcept;
     void start_polling(GuestQueue& queue);
     bool put_to_sleep(GuestQueue& queue);
@@ -214,6 +216,7 @@ class DataThread {
     struct Drain {
         Slot slot;
         std::uint32_t turns;
+        std::uint32_t mark;
     };
 
     DataThreadSetup setup_;

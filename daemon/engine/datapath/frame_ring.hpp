@@ -177,6 +177,10 @@ class RingProducer : public RingEnd {
         published_ = head_;
     }
 
+    // Tells the guest that what a switch of this serial has to find in the ring is published; 0: nothing. Released to
+    // lvif_rx_marked. The guest is to be notified.
+    void mark(std::uint32_t serial) noexcept { __atomic_store_n(&header_->mark, serial, __ATOMIC_RELEASE); }
+
     // After publish() and a full fence, which pairs with the consumer's in lvif_rx_sleep.
     bool consumer_sleeps() const noexcept { return __atomic_load_n(&header_->consumer_sleeps, __ATOMIC_RELAXED) != 0; }
 

@@ -20,7 +20,7 @@ namespace librettos {
 // each other: what is handed over (boot.hpp), said (holder_messages.hpp) or found in shared memory. lint.contract sees
 // each change of these and what to do about it.
 inline constexpr std::uint32_t engine_contract_number = 1;
-// lint.contract: number 1, headers 11ce200b42b0a89e
+// lint.contract: number 1, headers 75dc4a13f049039b
 
 struct EngineContract {
     std::uint32_t number;

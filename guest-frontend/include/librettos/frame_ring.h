@@ -11,8 +11,8 @@
  *   page 0    line 0   written once by the guest, before it shares the ring
  *             line 1   written by the producer, read by the consumer
  *             line 2   written by the consumer, read by the producer
- *             line 3   written by the server and, for a dead server, by the
- *                      hypervisor; read by the guest
+ *             line 3   written by the server and, for a dead server, its life
+ *                      sign by the hypervisor; read by the guest
  *   page 1..  `capacity` bytes of data
  *
  *   data      | rec | frame .... pad16 | rec | frame | ... | PAD rec ~~~~~~ |
@@ -48,6 +48,13 @@
  *             else wait for the event
  *   consumer: tail = new (release); full fence; read producer_waits; if 1: notify, once per burst
  *   Each flag is set and cleared by its owner alone. A notification may be spurious.
+ *
+ * The mark, of an rx ring, for a guest that is moved to a VF (vf_switch.h)
+ *   server: what its port had received for the guest is in the ring; head = new (release);
+ *           mark = serial of the switch (release); notify, whether the guest sleeps or not
+ *   guest:  read mark (acquire); the switch that it was prepared for: once it then finds the ring empty it has all
+ *           that came before what the VF received
+ *   The next server begins with no mark. One without a mark says the same by SWITCH_COMMIT.
  *
  * Recovery
  *   A new server reads its own positions back from the ring (head of rx, tail of tx), checks them
@@ -112,10 +119,12 @@ struct lvif_ring_header {
 	uint64_t tail;            /* atomic */
 	uint32_t consumer_sleeps; /* atomic, 0 or 1 */
 	uint8_t reserved2[52];
-	/* line 3: writer server (1) and hypervisor (0, when the server's mapping is gone); reader guest */
-	uint8_t server_alive; /* atomic */
-	uint8_t reserved3[63];
-	uint8_t reserved4[LVIF_PAGE_BYTES - 256];
+	/* line 3: writer server; reader guest */
+	uint8_t server_alive; /* atomic; 1, and 0 by the hypervisor when the server's mapping is gone */
+	uint8_t reserved3[3];
+	uint32_t mark; /* atomic; of an rx ring: serial of a switch, 0: none */
+	uint8_t reserved4[56];
+	uint8_t reserved5[LVIF_PAGE_BYTES - 256];
 };
 
 struct lvif_record {
@@ -136,6 +145,7 @@ LVIF_STATIC_ASSERT(offsetof(struct lvif_ring_header, producer_waits) == 72, "lin
 LVIF_STATIC_ASSERT(offsetof(struct lvif_ring_header, tail) == 128, "line 2");
 LVIF_STATIC_ASSERT(offsetof(struct lvif_ring_header, consumer_sleeps) == 136, "line 2");
 LVIF_STATIC_ASSERT(offsetof(struct lvif_ring_header, server_alive) == 192, "line 3");
+LVIF_STATIC_ASSERT(offsetof(struct lvif_ring_header, mark) == 196, "line 3");
 LVIF_STATIC_ASSERT(sizeof(struct lvif_record) == 16, "record header is 16 bytes");
 LVIF_STATIC_ASSERT(offsetof(struct lvif_record, flags) == 4, "record");
 LVIF_STATIC_ASSERT(offsetof(struct lvif_record, header_length) == 12, "record");

@@ -209,6 +209,9 @@ enum lvif_path lvif_path(struct lvif_device const *device);
 void lvif_vf_lost(struct lvif_device *device);
 /* Whether the server has taken all that was published. The queue's tx user, or anyone while it has none. */
 bool lvif_tx_idle(struct lvif_device *device, uint16_t queue);
+/* Whether all that came for the guest before its VF received is in the rx ring, to be delivered first; the event tells
+ * of a change. The switch is the last one that the guest was asked to prepare for. The queue's rx user. */
+bool lvif_rx_marked(struct lvif_device const *device, uint16_t queue);
 
 /* ---- sending: one user per queue at a time; none of these blocks, all may run under a spin lock ---- */
 

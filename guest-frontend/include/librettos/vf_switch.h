@@ -8,7 +8,7 @@
  *     SWITCH_PREPARE  ------------------------------->  finds the VF by that MAC, brings it up, receives from both
  *                     <----------------------- reply 0
  *     steers the MAC to the VF; what it had received
- *     before is in the rx rings
+ *     before is in the rx rings: marks them            finds them marked, then empty: the VF's frames follow
  *     SWITCH_COMMIT   ------------------------------->  sends through the VF
  *                     <----------------------- reply 0  DIRECT; the rings stay, for what local guests send, and as the way back
  *
@@ -24,6 +24,9 @@
  * before, which is then not answered. Errors: -EOPNOTSUPP, this guest cannot; -EINVAL, the MAC is not its own, or a COMMIT
  * without PREPARE; others as the VF's driver says, and the guest is where BACK and RELEASE lead to.
  *
+ * The mark (frame_ring.h) spares frames that wait the way of a message through two control threads. It changes no state: a guest that
+ * has seen it is PREPARED until COMMIT, which lets the VF's frames in as well, after what the rings hold then.
+ *
  * A guest whose VF or its link goes away uses the rings at once, and says VF_LOST, once the ring has room, until the server's RELEASE.
  * A server that dies changes nothing; HELLO tells the next one whether the guest is DIRECT.
  */
@@ -36,7 +39,7 @@
  * (lvif_poll() asks to be called within 1 ms); or a negative errno. */
 struct lvif_vf_operations {
 	/* Finds the VF with this address and brings it up, without address or routes of its own: its frames are received like those of
-	 * the rings, those of the rings first. */
+	 * the rings, those of the rings first: see lvif_rx_marked(). */
 	int (*open)(void *context, uint8_t const mac[6], uint16_t vlan);
 	/* From now on frames are sent through it, and not through the rings. lvif_tx_idle() tells when the rings are empty, for a
 	 * guest that wants its frames in order. */

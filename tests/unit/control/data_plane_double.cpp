@@ -124,7 +124,8 @@ void DataPlane::set_network(NetworkIdentity const&) {
 void DataPlane::set_direct(Slot slot, bool direct) {
     view.direct[slot] = direct;
 }
-void DataPlane::drain(Slot slot) {
+void DataPlane::drain(Slot slot, std::uint32_t mark) {
+    view.marks[slot] = mark;
     if (view.hold_drains)
         view.draining.insert(slot);
     else

@@ -15,6 +15,7 @@ struct PlaneView {
     std::map<Slot, GuestAttachment> guests;
     std::map<Slot, RateLimit> limits;
     std::map<Slot, bool> direct;
+    std::map<Slot, std::uint32_t> marks;  // of the last drain
     std::map<Slot, RingTraffic> traffic;
     std::set<Slot> letting_go;
     std::set<Slot> draining;

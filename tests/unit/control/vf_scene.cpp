@@ -131,6 +131,7 @@ bool VfGuest::work(FakeHolder& holder) {
         else if (message->type == LVIF_MSG_SWITCH_PREPARE) {
             std::copy_n(message->u.vf.mac, mac.bytes.size(), mac.bytes.begin());
             vlan = message->u.vf.vlan;
+            serial = message->u.vf.serial;
             up = true;
             for (auto const& [vf, owner] : holder.nic.given) {
                 if (owner == mac)

@@ -68,6 +68,7 @@ struct VfGuest : FakeGuest {
     std::vector<std::uint16_t> told;                // of the switch, in order
     MacAddress mac;                                 // of the last PREPARE
     std::uint16_t vlan = 0;                         // likewise
+    std::uint32_t serial = 0;                       // likewise
     bool up = false, direct = false;
 };
 

@@ -38,6 +38,7 @@ TEST_F(Vfs, ThereAndBack) {
     expect_direct(guest);
     EXPECT_EQ(guest.told, (std::vector<std::uint16_t>{LVIF_MSG_SWITCH_PREPARE, LVIF_MSG_SWITCH_COMMIT}));
     EXPECT_EQ(found(guest).vf_switch().frames_drained(), 7u);
+    EXPECT_EQ(plane().marks.at(*found(guest).slot()), guest.serial) << "of the PREPARE that the guest was sent";
     to_server(guest);
     expect_at_server(guest);
     EXPECT_TRUE(found(guest).vf_switch().report().reached);

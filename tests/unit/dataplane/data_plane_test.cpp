@@ -137,7 +137,7 @@ TEST_P(DataPlaneTest, ADrainedWireIsInTheRings) {
             spec.source_port = static_cast<std::uint16_t>(1000 + i);
             world->arrive(make_frame(spec), static_cast<std::uint16_t>(i % GetParam()));
         }
-        plane.drain(slot);
+        plane.drain(slot, 0);
         std::uint64_t frames = 0;
         ASSERT_TRUE(eventually([&] {
             auto const events = plane.take_events();
@@ -165,7 +165,7 @@ TEST_P(DataPlaneTest, DrainsAreToldOnceAndNotToTheNextGuest) {
         ASSERT_TRUE(awaits(plane, DataEvent::Kind::added, slot));
         for (int again = 0; again < 3; ++again) {
             plane.set_direct(slot, again % 2 == 0);
-            plane.drain(slot);
+            plane.drain(slot, 0);
         }
         if (round % 2 == 0) {
             ASSERT_TRUE(awaits(plane, DataEvent::Kind::drained, slot));
@@ -184,8 +184,50 @@ TEST_P(DataPlaneTest, DrainsAreToldOnceAndNotToTheNextGuest) {
     ASSERT_TRUE(awaits(plane, DataEvent::Kind::added, slot));
     std::this_thread::sleep_for(20ms);
     EXPECT_EQ(drained(plane.take_events()), 0);
-    plane.drain(slot);
+    plane.drain(slot, 0);
     EXPECT_TRUE(awaits(plane, DataEvent::Kind::drained, slot));
+}
+
+// A guest goes by the mark of each ring, not by what the control thread hears.
+TEST_P(DataPlaneTest, AMarkedRingHasWhatTheWireHad) {
+    EngineBoot const boot = world->boot(GetParam());
+    DataPlane plane(boot, world->network(), world->portmap());
+    TestGuest guest(1, 0, 2);
+    world->own(1, 80);
+    Slot const slot = plane.add_guest(guest.attachment("web"));
+    ASSERT_TRUE(awaits(plane, DataEvent::Kind::added, slot));
+    for (std::uint32_t serial = 1; serial <= 50; ++serial) {
+        for (std::uint16_t i = 0; i < 30; ++i) {
+            FrameSpec spec = world->inbound(80);
+            spec.source_port = static_cast<std::uint16_t>(1000 + i);
+            world->arrive(make_frame(spec), static_cast<std::uint16_t>(i % GetParam()));
+        }
+        plane.drain(slot, serial);
+        auto const is_marked = [&](std::size_t queue) {
+            return __atomic_load_n(&guest.rx_header(queue).mark, __ATOMIC_ACQUIRE) == serial;
+        };
+        ASSERT_TRUE(eventually([&] {
+            bool const marked = is_marked(0) && is_marked(1);
+            EXPECT_TRUE(!marked || guest.receive().size() == 30U) << "switch " << serial;
+            plane.take_events();
+            return marked;
+        }));
+    }
+    EXPECT_TRUE(eventually([&] { return guest.channel(0).notified() >= 50 && guest.channel(1).notified() >= 50; }));
+}
+
+TEST_P(DataPlaneTest, AnEngineBeginsWithoutMarks) {
+    EngineBoot const boot = world->boot(GetParam());
+    DataPlane plane(boot, world->network(), world->portmap());
+    TestGuest guest(1, 0, 2);
+    guest.rx_header(0).mark = guest.rx_header(1).mark = 7;
+    Slot const slot = plane.add_guest(guest.attachment("web"));
+    EXPECT_EQ(guest.rx_header(0).mark, 0U);
+    EXPECT_EQ(guest.rx_header(1).mark, 0U);
+    ASSERT_TRUE(awaits(plane, DataEvent::Kind::added, slot));
+    plane.drain(slot, 0);
+    ASSERT_TRUE(awaits(plane, DataEvent::Kind::drained, slot));
+    EXPECT_EQ(guest.rx_header(0).mark, 0U);
 }
 
 TEST_P(DataPlaneTest, KillsFromOutsideAreNobodysFault) {

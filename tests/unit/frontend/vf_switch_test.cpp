@@ -295,6 +295,26 @@ TEST_F(VfSwitch, EndsWithTheConnection) {
     EXPECT_FALSE(world.leaks()) << world.held();
 }
 
+TEST_F(VfSwitch, AMarkIsOfTheSwitchThatItIsPreparedFor) {
+    connect();
+    auto const mark = [&](std::uint32_t value) { server.rx_header()->mark = value; };
+    EXPECT_FALSE(lvif_rx_marked(guest.device, 0)) << "there was no switch";
+    mark(serial);
+    EXPECT_FALSE(lvif_rx_marked(guest.device, 0));
+    ASSERT_EQ(ask(LVIF_MSG_SWITCH_PREPARE), 0);
+    EXPECT_TRUE(lvif_rx_marked(guest.device, 0));
+    for (std::uint32_t const other : {0u, serial - 1, serial + 1, ~0u}) {
+        mark(other);
+        EXPECT_FALSE(lvif_rx_marked(guest.device, 0)) << other;
+    }
+    mark(serial);
+    EXPECT_FALSE(lvif_rx_marked(guest.device, 1));
+    EXPECT_FALSE(lvif_rx_marked(guest.device, LVIF_MAX_QUEUES));
+    server.detach("enough");
+    ASSERT_TRUE(guest.run_until([&] { return guest.phase == LVIF_PHASE_DETACHED; }));
+    EXPECT_FALSE(lvif_rx_marked(guest.device, 0)) << "it has no rings";
+}
+
 TEST_F(VfSwitch, IdleMeansTaken) {
     connect();
     EXPECT_TRUE(lvif_tx_idle(guest.device, 0));

@@ -16,6 +16,13 @@ void lvif_device::deliver(std::vector<RingFrame> frames) {
     }
 }
 
+void lvif_device::mark(bool marked) {
+    marked_.store(marked);
+    if (marked) {
+        notify();
+    }
+}
+
 RingFrame lvif_device::take() {
     std::unique_lock lock(mutex_);
     if (!changed_.wait_for(lock, std::chrono::seconds(20), [this] { return !from_guest_.empty(); })) {
@@ -176,6 +183,9 @@ int lvif_tx_frame(lvif_device* device, uint16_t queue, void const* frame, uint32
 }
 bool lvif_server_alive(lvif_device const* device) {
     return device->alive();
+}
+bool lvif_rx_marked(lvif_device const* device, uint16_t) {
+    return device->marked();
 }
 bool lvif_tx_idle(lvif_device* device, uint16_t) {
     return device->waiting() == 0;

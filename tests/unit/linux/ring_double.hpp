@@ -32,6 +32,8 @@ struct lvif_device {
 
     // To the guest: all of them at once, then one notification if it sleeps.
     void deliver(std::vector<RingFrame> frames);
+    // What came for the guest before its VF received is in the ring; or is not yet, for the next switch.
+    void mark(bool marked = true);
     // The next frame of the guest; waits for it; empty after long.
     RingFrame take();
     // Frames of the guest go straight to `other`.
@@ -50,6 +52,7 @@ struct lvif_device {
     int trespasses() const { return trespasses_.load(); }
 
     int event() const { return event_; }
+    bool marked() const { return marked_.load(); }
     int peek(lvif_frame* frame);
     void release();
     bool sleep();
@@ -74,6 +77,7 @@ struct lvif_device {
     std::size_t room_ = 1024;
     bool broken_ = false;
     std::atomic<bool> refuses_ = false;
+    std::atomic<bool> marked_ = false;
     bool sleeps_ = false;
     bool waits_ = false;
     std::atomic<int> publishes_ = 0;

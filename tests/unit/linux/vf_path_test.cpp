@@ -8,6 +8,7 @@
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 
 #include <atomic>
@@ -194,12 +195,17 @@ TEST_F(VfSwitching, LosesDoublesAndReordersNothing) {
         }
         std::this_thread::sleep_for(step);
         traffic.deliver_kept_back();
+        if (switches % 2 == 0) {
+            ring_.mark();
+            std::this_thread::sleep_for(switches % 4 * step);
+        }
         ASSERT_EQ(begin(), 1);
         std::this_thread::sleep_for(5 * step);
         path_->end();
         traffic.steer(false);
         path_->close();
         traffic.deliver_kept_back();
+        ring_.mark(false);
         ++switches;
         std::this_thread::sleep_for(2 * step);
     }
@@ -219,6 +225,39 @@ TEST_F(VfSwitching, ReceivesAtLastWhenNobodyCommits) {
     EXPECT_LT(recv(guest.get(), &number, sizeof number, MSG_DONTWAIT), 0) << "the rings' frames would come first";
     EXPECT_EQ(until_done([&] { return recv(guest.get(), &number, sizeof number, MSG_DONTWAIT) == sizeof number; }), 1);
     EXPECT_EQ(number, 7u);
+}
+
+TEST_F(VfSwitching, AMarkedRingLetsTheVfIn) {
+    use("auto");
+    Descriptor const guest = guest_socket();
+    for (std::uint32_t round = 0; round < 2; ++round) {
+        ASSERT_EQ(open(), 1);
+        send_to_vf(2 * round + 1);
+        std::uint32_t number = 0;
+        EXPECT_LT(recv(guest.get(), &number, sizeof number, MSG_DONTWAIT), 0);
+        ring_.deliver({{datagram(2 * round), {}}});
+        ring_.mark();
+        for (std::uint32_t wanted = 2 * round; wanted < 2 * round + 2; ++wanted) {
+            ASSERT_TRUE(eventually([&] { return recv(guest.get(), &number, sizeof number, MSG_DONTWAIT) == 4; }));
+            EXPECT_EQ(number, wanted);
+        }
+        EXPECT_EQ(path_->wake_at(), VfPath::Clock::time_point::max()) << "not since it waited for too long";
+        path_->close();  // without COMMIT
+        ring_.mark(false);
+    }
+}
+
+TEST_F(VfSwitching, AVfIsLetInAfterTheLastRing) {
+    Descriptor const wake = checked_descriptor(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), "eventfd");
+    VfLane lane(Descriptor(fcntl(wire_.get(), F_DUPFD_CLOEXEC, 3)), tap_->queue_fd(0), wake.get(), LVIF_MAX_QUEUES);
+    eventfd_t woken = 0;
+    for (std::uint16_t queue = 0; queue < LVIF_MAX_QUEUES; ++queue) {
+        EXPECT_FALSE(lane.lets_in());
+        lane.ring_is_in(queue);
+        lane.ring_is_in(queue);
+    }
+    EXPECT_TRUE(lane.lets_in());
+    EXPECT_EQ(eventfd_read(wake.get(), &woken), 0) << "whose thread it is may be asleep";
 }
 
 TEST_F(VfSwitching, SendsAtLastWhenTheServerTakesNothing) {

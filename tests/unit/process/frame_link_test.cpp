@@ -247,6 +247,47 @@ TEST_P(Switched, WhatTheVfReceivesIsLetInAfterTheRings) {
     link.leave_vf();
 }
 
+TEST_P(Switched, AMarkedRingLetsTheVfInWithoutTheControlThread) {
+    constexpr std::uint32_t in_ring = 500, all = 600;
+    link.use_vf();
+    for (std::uint32_t number = in_ring; number < all; ++number) {
+        vf.deliver(numbered(number));
+    }
+    EXPECT_TRUE(eventually([&] { return link.holds_frames_of_vf(); }));
+    for (std::uint32_t number = 0; number < in_ring; ++number) {
+        ring.deliver({{numbered(number), {}}});
+    }
+    EXPECT_TRUE(eventually([&] { return stack.received.next == in_ring; }));
+    EXPECT_FALSE(link.lets_in());
+    ring.mark();
+    EXPECT_TRUE(eventually([&] { return stack.received.next == all; }));
+    EXPECT_TRUE(link.lets_in());
+    EXPECT_EQ(stack.received.wrong, 0u);
+    link.leave_vf();
+}
+
+// The server died after it had marked the ring, and the next one undoes the switch; or it failed later.
+TEST_P(Switched, AMarkWithoutACommitLeavesNothingBehind) {
+    SwitchOrder order(vf, link, [](SwitchOrder::Kind, std::string const&) {});
+    std::uint32_t number = 0;
+    for (int round = 0; round < 3; ++round) {
+        ASSERT_EQ(order.open(mac, 0, 1500), 1);
+        vf.deliver(numbered(number++));
+        EXPECT_TRUE(eventually([&] { return link.holds_frames_of_vf(); }));
+        EXPECT_EQ(stack.received.next, number - 1);
+        ring.mark();
+        EXPECT_TRUE(eventually([&] { return stack.received.next == number; }));
+        ASSERT_EQ(send(number), 0);
+        EXPECT_EQ(ring.waiting(), 1u) << "nothing was said about what is sent";
+        ring.take();
+        vf.deliver(numbered(number++));
+        order.close();
+        EXPECT_EQ(stack.received.next, number);
+        ring.mark(false);
+    }
+    EXPECT_EQ(stack.received.wrong, 0u);
+}
+
 TEST_P(Switched, NobodyIsWokenForFramesThatWait) {
     link.use_vf();
     vf.deliver(numbered(0));
@@ -375,8 +416,13 @@ TEST_P(Switched, NothingIsLostDoubledOrOutOfOrder) {
     auto const end = std::chrono::steady_clock::now() + 2 * patience;
     int switches = 0;
     for (; !streams->done() && std::chrono::steady_clock::now() < end; ++switches) {
+        ring.mark(false);
         ASSERT_EQ(order.open(mac, 0, 1500), 1);
         streams->steer(true);
+        if (switches % 2 == 0) {
+            ring.mark();
+            std::this_thread::sleep_for(milliseconds(switches % 4));
+        }
         int result = 0;
         while ((result = order.begin()) == 0) {
         }
