@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Many switches of a loaded guest between the server and a VF, measured; root.
 
-    tests/bench/switches.py [--on bridge|model] [--build DIR] [--switches N] [--per-second N] [--flows N] [--realtime] [--stalls]
-                            [--json FILE]
+    tests/bench/switches.py [--on bridge|model] [--build DIR] [--switches N] [--per-second N] [--flows N] [--realtime] [--awake]
+                            [--stalls] [--json FILE]
 
 On a bridge VFs are veths at a Linux bridge, no NIC's, and the guest is librettos-guest. On the model the server has the PF of a
 software 82599, and the guest's process a VF, by DPDK, under lwIP; there frames in a second are measured, too, by the VF and by the rings.
-With --realtime whoever frames pass through has a real-time priority there: what else the machine does makes no pauses.
+With --realtime whoever frames pass through has a real-time priority there: what else the machine does makes no pauses. With --awake
+processors that have nothing to do look on instead of being halted, as hosts of data planes are set up.
 
 A pause is the longest time without an arrival though a datagram was under way, of those that touch a window. The windows are the whole
 command, and the part of it in which the path changes; beside each are as long ones without a switch, under the same load. With --stalls
@@ -52,6 +53,24 @@ def tcp_counters(lab, namespace):
 def backlog_drops():
     """Frames that the kernel dropped between veths, for want of time to take them; of the whole machine."""
     return sum(int(line.split()[1], 16) for line in pathlib.Path("/proc/net/softnet_stat").read_text().splitlines())
+
+
+@contextlib.contextmanager
+def awake(options):
+    """No processor sleeps meanwhile, if that was asked for: the kernel's promise of a wake-up within 0 us, which tuned's profile
+    network-latency and idle=poll are, too."""
+    if not options.awake:
+        yield
+        return
+    with open("/dev/cpu_dma_latency", "wb", buffering=0) as latency:
+        latency.write(bytes(4))
+        yield
+
+
+def can_stay_awake():
+    """The kernel has somebody who keeps that promise."""
+    driver = pathlib.Path("/sys/devices/system/cpu/cpuidle/current_driver")
+    return driver.exists() and driver.read_text().strip() != "none"
 
 
 class Stalls:
@@ -255,21 +274,24 @@ def main():
     parser.add_argument("--flows", type=int, default=4, help="TCP flows (4)")
     parser.add_argument("--flow-bytes", type=int, default=2_000_000, help="of each in a second (2000000)")
     parser.add_argument("--realtime", action="store_true", help="on the model: frames do not wait for other programs")
+    parser.add_argument("--awake", action="store_true", help="processors are not halted when they have nothing to do")
     parser.add_argument("--stalls", action="store_true", help="how many long pauses were a processor that stood still")
     parser.add_argument("--json", type=pathlib.Path)
     options = parser.parse_args()
     if options.realtime and options.on != "model":
         parser.error("--realtime is for --on model")
+    if options.awake and not can_stay_awake():
+        parser.error("--awake: this kernel has no driver of cpuidle; boot it with idle=poll instead")
     try:
         laboratory.Lab.check_machine(options.build, *(("nginx", "curl") if options.on == "bridge" else ()))
     except laboratory.CannotRun as reason:
         print(f"switches: {reason}", file=sys.stderr)
         return 77
     if options.on == "bridge":
-        with BridgedLab(options.build, vfs=["vf0"]) as lab:
+        with BridgedLab(options.build, vfs=["vf0"]) as lab, awake(options):
             result = measure(lab, options)
     else:
-        with NicLab(options.build, vfs=1, rate_mbps=0) as lab:
+        with NicLab(options.build, vfs=1, rate_mbps=0) as lab, awake(options):
             result = measure_on_model(lab, options)
     print(table(result))
     if options.json:
