@@ -13,9 +13,10 @@ namespace {
 
 constexpr unsigned most_together = 64;
 
+thread_local bool held = false;  // the core lock, by the calling thread
+
 struct {
-    bool held = false;
-    unsigned sent = 0;  // since it is held
+    unsigned sent = 0;  // since the lock is held
     FrameLink* frames = nullptr;
 } core;  // the core lock's
 
@@ -26,8 +27,11 @@ void (*of_library(char const* name))() {
 }  // namespace
 
 bool leaves_with_core_lock(FrameLink& frames) {
+    if (!held) {
+        return false;
+    }
     core.frames = &frames;
-    return core.held && ++core.sent % most_together != 0;
+    return ++core.sent % most_together != 0;
 }
 
 }  // namespace librettos::guest
@@ -37,7 +41,7 @@ extern "C" {
 [[gnu::weak]] void sys_lock_tcpip_core() {
     static auto const lock = librettos::guest::of_library("sys_lock_tcpip_core");
     lock();
-    librettos::guest::core.held = true;
+    librettos::guest::held = true;
 }
 
 [[gnu::weak]] void sys_unlock_tcpip_core() {
@@ -46,7 +50,7 @@ extern "C" {
     if (std::exchange(core.sent, 0) != 0) {
         core.frames->flush();
     }
-    core.held = false;
+    librettos::guest::held = false;
     unlock();
 }
 }
