@@ -14,12 +14,14 @@ import lab as laboratory
 from applications import ECHO_PORT
 from lab import DEDICATED4, DEDICATED6, SHARED4, SHARED6, WIRE4, WIRE6
 
+NOBODYS_PORT = 4242  # of no other group's either: domUs live on, and what one's program owned when there was no server stays its own
 
-def udp_socket(lab, address, namespace=None):
-    """Connected to the echo port."""
+
+def udp_socket(lab, address, namespace=None, port=ECHO_PORT):
+    """Connected."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     result = lab.socket(family, socket.SOCK_DGRAM, namespace=namespace)
-    result.connect((address, ECHO_PORT))
+    result.connect((address, port))
     result.settimeout(2)
     return result
 
@@ -152,11 +154,11 @@ class UnownedPorts(case.SmokeTest):
     def test_tcp_is_reset(self):
         for address in (SHARED4, SHARED6):
             with self.subTest(address=address), self.assertRaises(ConnectionRefusedError):
-                self.lab.connect(address, 4242)
+                self.lab.connect(address, NOBODYS_PORT)
 
     def test_udp_is_unreachable(self):
         for address in (SHARED4, SHARED6):
-            with self.subTest(address=address), udp_socket(self.lab, address) as peer:
+            with self.subTest(address=address), udp_socket(self.lab, address, port=NOBODYS_PORT) as peer:
                 peer.send(b"anybody?")
                 with self.assertRaises(ConnectionRefusedError):
                     peer.recv(100)
@@ -164,7 +166,7 @@ class UnownedPorts(case.SmokeTest):
     def test_counted(self):
         before = self.lab.counters().get("drop_unowned_port", 0)
         with self.assertRaises(ConnectionRefusedError):
-            self.lab.connect(SHARED4, 4242)
+            self.lab.connect(SHARED4, NOBODYS_PORT)
         self.eventually(lambda: self.lab.counters().get("drop_unowned_port", 0) == before + 1, "the drop to be counted")
 
 
@@ -178,8 +180,8 @@ class SilentPorts(case.SmokeTest):
     def test_nothing_is_answered(self):
         self.lab.wait_for_tcp(SHARED4, 6379)
         with self.assertRaises(TimeoutError):
-            self.lab.connect(SHARED4, 4242, timeout_s=1)
-        with udp_socket(self.lab, SHARED4) as peer:
+            self.lab.connect(SHARED4, NOBODYS_PORT, timeout_s=1)
+        with udp_socket(self.lab, SHARED4, port=NOBODYS_PORT) as peer:
             peer.settimeout(1)
             peer.send(b"anybody?")
             with self.assertRaises(TimeoutError):
