@@ -31,6 +31,12 @@ std::size_t open_descriptors() {
 class DataPlaneTest : public testing::TestWithParam<std::uint16_t> {
   protected:
     void SetUp() override { world->reset(); }
+    // A frame for port 80; by its number at another queue of the port, and for another queue pair of the guest.
+    static void arrive(std::uint16_t number) {
+        FrameSpec spec = world->inbound(80);
+        spec.source_port = static_cast<std::uint16_t>(1000 + number);
+        world->arrive(make_frame(spec), static_cast<std::uint16_t>(number % GetParam()));
+    }
 };
 
 TEST_P(DataPlaneTest, ServesSleepsAndWakes) {
@@ -42,9 +48,7 @@ TEST_P(DataPlaneTest, ServesSleepsAndWakes) {
     ASSERT_TRUE(awaits(plane, DataEvent::Kind::added, slot));
     std::size_t got = 0;
     for (std::uint16_t i = 0; i < 50; ++i) {
-        FrameSpec spec = world->inbound(80);
-        spec.source_port = static_cast<std::uint16_t>(1000 + i);  // over both queue pairs
-        world->arrive(make_frame(spec), static_cast<std::uint16_t>(i % GetParam()));
+        arrive(i);
         ASSERT_TRUE(eventually([&] { return (got += guest.receive().size()) == std::size_t{i} + 1; })) << i;
     }
     ASSERT_TRUE(eventually([&] { return boot.stats->thread[0].sleeping.load() == 1; })) << "an idle thread sleeps";
@@ -133,9 +137,7 @@ TEST_P(DataPlaneTest, ADrainedWireIsInTheRings) {
     ASSERT_TRUE(awaits(plane, DataEvent::Kind::added, slot));
     for (std::uint16_t round = 0; round < 50; ++round) {
         for (std::uint16_t i = 0; i < 30; ++i) {
-            FrameSpec spec = world->inbound(80);
-            spec.source_port = static_cast<std::uint16_t>(1000 + i);
-            world->arrive(make_frame(spec), static_cast<std::uint16_t>(i % GetParam()));
+            arrive(i);
         }
         plane.drain(slot, 0);
         std::uint64_t frames = 0;
@@ -198,9 +200,7 @@ TEST_P(DataPlaneTest, AMarkedRingHasWhatTheWireHad) {
     ASSERT_TRUE(awaits(plane, DataEvent::Kind::added, slot));
     for (std::uint32_t serial = 1; serial <= 50; ++serial) {
         for (std::uint16_t i = 0; i < 30; ++i) {
-            FrameSpec spec = world->inbound(80);
-            spec.source_port = static_cast<std::uint16_t>(1000 + i);
-            world->arrive(make_frame(spec), static_cast<std::uint16_t>(i % GetParam()));
+            arrive(i);
         }
         plane.drain(slot, serial);
         auto const is_marked = [&](std::size_t queue) {

@@ -7,7 +7,6 @@
 #include <unistd.h>
 #include <csignal>
 
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -37,11 +36,8 @@ pid_t spawn(std::vector<std::string> const& options) {
 
 HypervisordProcess::HypervisordProcess(std::vector<std::string> options, std::string directory)
     : directory_{std::move(directory)} {
-    std::string name = (std::filesystem::temp_directory_path() / "hypervisord-XXXXXX").string();
-    if (directory_.empty() && ::mkdtemp(name.data()) == nullptr)
-        throw std::runtime_error{"mkdtemp"};
     if (directory_.empty())
-        directory_ = name;
+        directory_ = own_directory_.emplace().path();
     socket_ = directory_ + "/hv.sock";
     options.insert(options.end(), {"--socket", socket_, "--log-level", "warning"});
     pid_ = spawn(options);
@@ -58,8 +54,6 @@ HypervisordProcess::HypervisordProcess(std::vector<std::string> options, std::st
 HypervisordProcess::~HypervisordProcess() {
     if (pid_ > 0)
         stop(SIGKILL);
-    std::error_code ignored;
-    std::filesystem::remove_all(directory_, ignored);
 }
 
 int HypervisordProcess::stop(int signal) {

@@ -5,11 +5,13 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "hypervisord_client.h"
 #include "tests/unit/eventually.hpp"
+#include "tests/unit/temporary_folder.hpp"
 
 namespace librettos::test {
 
@@ -31,6 +33,7 @@ class HypervisordProcess {
     std::size_t resident_kib() const;
 
   private:
+    std::optional<TemporaryFolder> own_directory_;
     std::string directory_;
     std::string socket_;
     pid_t pid_ = -1;

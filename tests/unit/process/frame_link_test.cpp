@@ -72,6 +72,19 @@ class Switched : public testing::TestWithParam<bool> {
         return link.send(
             frame_bytes, [&frame](std::uint8_t* place) { std::copy(frame.begin(), frame.end(), place); }, leaves);
     }
+    static constexpr std::uint32_t in_ring = 500;
+    static constexpr std::uint32_t all = 600;
+    // The later frames wait in the VF before the earlier ones are in the ring.
+    void fill_vf_and_ring() {
+        link.use_vf();
+        for (std::uint32_t number = in_ring; number < all; ++number) {
+            vf.deliver(numbered(number));
+        }
+        EXPECT_TRUE(eventually([&] { return link.holds_frames_of_vf(); }));
+        for (std::uint32_t number = 0; number < in_ring; ++number) {
+            ring.deliver({{numbered(number), {}}});
+        }
+    }
     void to_vf() {
         link.use_vf();
         link.send_by(SendBy::nothing);
@@ -230,15 +243,7 @@ TEST_P(Switched, WhatTheVfReceivesWaitsToBeLetIn) {
 }
 
 TEST_P(Switched, WhatTheVfReceivesIsLetInAfterTheRings) {
-    constexpr std::uint32_t in_ring = 500, all = 600;
-    link.use_vf();
-    for (std::uint32_t number = in_ring; number < all; ++number) {
-        vf.deliver(numbered(number));
-    }
-    EXPECT_TRUE(eventually([&] { return link.holds_frames_of_vf(); }));
-    for (std::uint32_t number = 0; number < in_ring; ++number) {
-        ring.deliver({{numbered(number), {}}});
-    }
+    fill_vf_and_ring();
     EXPECT_FALSE(link.lets_in());
     link.let_in_after_rings();
     EXPECT_TRUE(eventually([&] { return stack.received.next == all; }));
@@ -248,15 +253,7 @@ TEST_P(Switched, WhatTheVfReceivesIsLetInAfterTheRings) {
 }
 
 TEST_P(Switched, AMarkedRingLetsTheVfInWithoutTheControlThread) {
-    constexpr std::uint32_t in_ring = 500, all = 600;
-    link.use_vf();
-    for (std::uint32_t number = in_ring; number < all; ++number) {
-        vf.deliver(numbered(number));
-    }
-    EXPECT_TRUE(eventually([&] { return link.holds_frames_of_vf(); }));
-    for (std::uint32_t number = 0; number < in_ring; ++number) {
-        ring.deliver({{numbered(number), {}}});
-    }
+    fill_vf_and_ring();
     EXPECT_TRUE(eventually([&] { return stack.received.next == in_ring; }));
     EXPECT_FALSE(link.lets_in());
     ring.mark();
