@@ -204,7 +204,7 @@ DataPlane::DataPlane(EngineBoot const& boot, NetworkIdentity const& network, lvi
 }
 
 DataPlane::~DataPlane() {
-    state_->send({DataCommand::Kind::stop, wire_slot, nullptr, nullptr});
+    state_->send({.kind = DataCommand::Kind::stop, .slot = wire_slot});
     for (std::thread& thread : state_->threads) {
         thread.join();
     }
@@ -242,7 +242,7 @@ Slot DataPlane::add_guest(GuestAttachment const& attachment) {
     resident.drain_passes = 0;
     resident.awaited = static_cast<std::uint16_t>(state.data_threads.size());
     resident.guest = std::move(guest);
-    state.send({DataCommand::Kind::add, slot, resident.guest.get(), nullptr});
+    state.send({.kind = DataCommand::Kind::add, .slot = slot, .guest = resident.guest.get()});
     return slot;
 }
 
@@ -253,7 +253,7 @@ void DataPlane::remove_guest(Slot slot) {
     }
     resident.leaving = true;
     resident.awaited = static_cast<std::uint16_t>(resident.awaited + state_->data_threads.size());
-    state_->send({DataCommand::Kind::remove, slot, nullptr, nullptr});
+    state_->send({.kind = DataCommand::Kind::remove, .slot = slot});
 }
 
 void DataPlane::set_limit(Slot slot, RateLimit limit) {
@@ -266,7 +266,7 @@ void DataPlane::set_network(NetworkIdentity const& network) {
     State& state = *state_;
     state.networks.push_back(std::make_unique<NetworkIdentity>(network));
     state.networks_awaited.push_back(static_cast<std::uint16_t>(state.data_threads.size()));
-    state.send({DataCommand::Kind::network, wire_slot, nullptr, state.networks.back().get()});
+    state.send({.kind = DataCommand::Kind::network, .slot = wire_slot, .network = state.networks.back().get()});
 }
 
 std::uint64_t DataPlane::State::sum(Slot slot, Counter counter) const {
@@ -289,7 +289,7 @@ void DataPlane::State::tell_direct(Slot slot) {
     if (resident.direct_acks == 0 && resident.direct != resident.direct_told) {
         resident.direct_told = resident.direct;
         resident.direct_acks = static_cast<std::uint16_t>(data_threads.size());
-        send({DataCommand::Kind::direct, slot, nullptr, nullptr, resident.direct});
+        send({.kind = DataCommand::Kind::direct, .slot = slot, .direct = resident.direct});
     }
 }
 
@@ -297,7 +297,7 @@ void DataPlane::State::begin_pass(Slot slot) {
     Resident& resident = residents[slot];
     resident.drain_acks = static_cast<std::uint16_t>(data_threads.size());
     std::uint32_t const mark = resident.drain_passes == 1 ? resident.mark : 0;
-    send({.kind = DataCommand::Kind::drain, .slot = slot, .guest = nullptr, .network = nullptr, .mark = mark});
+    send({.kind = DataCommand::Kind::drain, .slot = slot, .mark = mark});
 }
 
 void DataPlane::set_direct(Slot slot, bool direct) {

@@ -256,7 +256,9 @@ void DataThread::remove(Slot slot) {
         }
     }
     for (Drain& drain : drains_) {
-        drain.mark = drain.slot == slot ? 0 : drain.mark;  // the slot's next guest has rings of its own
+        if (drain.slot == slot) {
+            drain.mark = 0;  // the slot's next guest has rings of its own
+        }
     }
     directory_.remove(slot);
     classifier_.forget(slot);
@@ -292,8 +294,7 @@ void DataThread::mark_rings(Slot slot, std::uint32_t mark) noexcept {
     for (GuestQueue& queue : guests_[slot]->queues) {
         if (queue.thread == setup_.index) {
             queue.to_guest.mark(mark);
-            queue.event->notify();
-            counters_.add(slot, Counter::doorbells_sent);
+            ring_doorbell(queue);
         }
     }
 }

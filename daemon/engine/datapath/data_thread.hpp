@@ -45,10 +45,10 @@ namespace librettos {
 struct DataCommand {
     enum class Kind : std::uint8_t { add, remove, network, direct, drain, stop } kind;
     Slot slot;
-    Guest* guest;                    // add
-    NetworkIdentity const* network;  // network; freed by control after the acknowledgement
-    bool direct = false;             // direct
-    std::uint32_t mark = 0;          // drain: for the guest's rings, once it is done; 0: none
+    Guest* guest = nullptr;                    // add
+    NetworkIdentity const* network = nullptr;  // network; freed by control after the acknowledgement
+    bool direct = false;                       // direct
+    std::uint32_t mark = 0;                    // drain: for the guest's rings, once it is done; 0: none
 };
 
 struct DataAck {
@@ -173,6 +173,7 @@ class DataThread {
     bool publication_due() const noexcept;
     void publish_rings();
     void publish_early(GuestQueue& queue);
+    void ring_doorbell(GuestQueue& queue) noexcept;
     void wake_peers();
     void touch(GuestQueue& queue) {
         if (!queue.touched) {

@@ -40,8 +40,7 @@ void DataThread::publish_rings() {
         }
         if ((queue->published_to_guest && queue->to_guest.consumer_sleeps()) ||
             (queue->published_from_guest && queue->from_guest.producer_waits())) {
-            queue->event->notify();
-            counters_.add(queue->slot, Counter::doorbells_sent);
+            ring_doorbell(*queue);
         }
     }
     touched_.clear();
@@ -54,9 +53,13 @@ void DataThread::publish_early(GuestQueue& queue) {
     queue.growing.close();
     full_fence();
     if (queue.to_guest.consumer_sleeps()) {
-        queue.event->notify();
-        counters_.add(queue.slot, Counter::doorbells_sent);
+        ring_doorbell(queue);
     }
+}
+
+void DataThread::ring_doorbell(GuestQueue& queue) noexcept {
+    queue.event->notify();
+    counters_.add(queue.slot, Counter::doorbells_sent);
 }
 
 void DataThread::wake_peers() {
