@@ -40,7 +40,7 @@ class FakeVfio {
 
     // What a descriptor is, without a lock: a forked child must find none taken.
     enum class Kind : std::uint8_t { none, container, group, device };
-    struct Descriptor {
+    struct alignas(2) Descriptor {  // as its atomic is: clang calls a library for one that may lie askew
         Kind kind = Kind::none;
         std::int8_t function = 0;
     };

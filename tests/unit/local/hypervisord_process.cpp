@@ -64,6 +64,12 @@ int HypervisordProcess::stop(int signal) {
     return status;
 }
 
+#ifdef LIBRETTOS_KEEPS_FREED_MEMORY
+bool const HypervisordProcess::reuses_memory = false;
+#else
+bool const HypervisordProcess::reuses_memory = true;
+#endif
+
 std::size_t HypervisordProcess::open_fds() const {
     std::filesystem::directory_iterator const fds{"/proc/" + std::to_string(pid_) + "/fd"};
     return static_cast<std::size_t>(std::distance(begin(fds), end(fds)));

@@ -31,6 +31,7 @@ class HypervisordProcess {
     int stop(int signal);
     std::size_t open_fds() const;
     std::size_t resident_kib() const;
+    static bool const reuses_memory;  // false: a sanitizer keeps what was freed
 
   private:
     std::optional<TemporaryFolder> own_directory_;

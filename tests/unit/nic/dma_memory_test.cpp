@@ -166,13 +166,17 @@ class RealPages : public testing::Test {
         fake = made.get();
         return made;
     }
+    // Takes `locked`, so after machine() has looked at it.
+    DmaMemory memory_of(std::unique_ptr<FakeMachine> looked_at) {
+        return {std::move(*locked), {64, 16}, std::move(looked_at)};
+    }
     std::optional<LockedMemory> locked;
     FakeMachine* fake = nullptr;
 };
 
 TEST_F(RealPages, AreLaidOutAsTheMachineHasThem) {
     auto const bytes = locked->bytes();
-    DmaMemory memory(std::move(*locked), {64, 16}, machine(256));
+    DmaMemory memory = memory_of(machine(256));
     EXPECT_EQ(memory.fault_anywhere(), "");
     auto const& regions = memory.regions();
     ASSERT_EQ(regions.size(), 2U);
@@ -190,7 +194,7 @@ TEST_F(RealPages, AreLaidOutAsTheMachineHasThem) {
 }
 
 TEST_F(RealPages, AreSharedWithChildren) {
-    DmaMemory memory(std::move(*locked), {64, 16}, machine(256));
+    DmaMemory memory = memory_of(machine(256));
     auto* const byte = reinterpret_cast<unsigned char volatile*>(memory.regions()[1].address);
     pid_t const child = fork();
     if (child == 0) {
@@ -203,7 +207,7 @@ TEST_F(RealPages, AreSharedWithChildren) {
 
 TEST_F(RealPages, TooScatteredForRings) {
     try {
-        DmaMemory const memory(std::move(*locked), {64, 16}, machine(8));
+        DmaMemory const memory = memory_of(machine(8));
         FAIL() << "no run has more than 8 pages";
     } catch (DmaRefused const& refused) {
         EXPECT_THAT(refused.what(), HasSubstr("the longest run here has 8"));
@@ -212,7 +216,7 @@ TEST_F(RealPages, TooScatteredForRings) {
 }
 
 TEST_F(RealPages, AChangeOfTheTableIsSeenWithinOneRound) {
-    DmaMemory memory(std::move(*locked), {64, 16}, machine(256));
+    DmaMemory memory = memory_of(machine(256));
     std::size_t const at_once = 100;
     for (std::size_t looked = 0; looked < 3 * pages; looked += at_once)
         EXPECT_EQ(memory.fault_in_next(at_once), "");
@@ -226,7 +230,7 @@ TEST_F(RealPages, AChangeOfTheTableIsSeenWithinOneRound) {
 }
 
 TEST_F(RealPages, APageThatIsReplacedIsSeen) {
-    DmaMemory const memory(std::move(*locked), {64, 16}, machine(256));
+    DmaMemory const memory = memory_of(machine(256));
     auto* const page = memory.regions()[1].address + 5 * page_bytes;
     ASSERT_NE(
         mmap(page, page_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED | MAP_POPULATE, -1, 0),
