@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # The front door; CMake presets do the work. `make help` lists what there is.
 .DEFAULT_GOAL := release
-.PHONY: release asan packages demo test test-xen ctest-xen bench fuzz fuzz-targets coverage lint install clean help
+.PHONY: release asan tsan packages demo test test-xen ctest-xen bench fuzz fuzz-targets coverage lint install clean help
 
 JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
 as_root := $(if $(filter 0,$(shell id -u)),,sudo)
 launcher := $(if $(shell command -v ccache),-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
 ctest := python3 -B tests/run_tests.py --output-on-failure --no-tests=error
+# Folders of tests/unit, which their tests' names begin with.
+tsan_folders := frontend|process|rump|rumprun
 failures := build/failures.txt
 configure = cmake --log-level=NOTICE --preset
 
@@ -19,6 +21,10 @@ asan: ## build the unit tests with address and undefined-behaviour sanitizers in
 	@$(configure) asan $(launcher)
 	@cmake --build --preset asan --parallel $(JOBS) --target $$(cd build/asan && printf '%sall\n' tests/unit/*/)
 
+tsan: ## build the tests of the frontend, of process/ and of the rump components with the thread sanitizer into build/tsan
+	@$(configure) tsan $(launcher)
+	@cmake --build --preset tsan --parallel $(JOBS) --target $(patsubst %,tests/unit/%/all,$(subst |, ,$(tsan_folders)))
+
 packages: ## install the Debian packages that are missing (as root or through sudo)
 	@.ci/packages
 
@@ -29,6 +35,7 @@ demo: packages ## nginx, redis and others on one IP address, a server that is ki
 test: packages ## all tests, of those on Xen the ones with our hypervisor, the unit tests once more with sanitizers, each fuzz target for 10 s
 	@$(MAKE) --no-print-directory release
 	@$(MAKE) --no-print-directory asan
+	@$(MAKE) --no-print-directory tsan
 	@$(MAKE) --no-print-directory fuzz-targets
 	@rm -f $(failures); status=0; \
 	echo "== fuzz targets, build/fuzz"; \
@@ -37,6 +44,8 @@ test: packages ## all tests, of those on Xen the ones with our hypervisor, the u
 	XEN_MINUTES="$(or $(XEN_MINUTES),7)" XEN_TESTS="$(or $(XEN_TESTS),PortmapHypercall OnPatchedXen)" $(MAKE) --no-print-directory ctest-xen as_root= || status=$$?; \
 	echo "== unit tests with sanitizers, build/asan"; \
 	$(ctest) --again --failures $(failures) --test-dir build/asan -j2 -L '^unit$$' || status=$$?; \
+	echo "== tests of frontend and components with the thread sanitizer, build/tsan"; \
+	$(ctest) --again --failures $(failures) --test-dir build/tsan -j2 -R '^($(tsan_folders))\.' || status=$$?; \
 	echo "== all other tests, build/release"; \
 	$(ctest) --again --failures $(failures) --test-dir build/release -j2 -LE '^xen$$' || status=$$?; \
 	if [ $$status -ne 0 ]; then echo "== what failed, of all of these"; cat $(failures); fi; \
