@@ -152,7 +152,7 @@ def settled_growth(laboratory, before, processes):
 
 def churn(laboratory, cycles, name):
     done = subprocess.run([laboratory.build / "tests/hostile/hostile_churn", laboratory.directory / "hv.sock", name, str(cycles)],
-                          capture_output=True, text=True, timeout=120, check=False)
+                          capture_output=True, text=True, timeout=240, check=False)
     if done.returncode != 0:
         raise smoke.Failure(done.stderr.strip())
     return json.loads(done.stdout)
