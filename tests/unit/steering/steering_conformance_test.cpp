@@ -312,8 +312,9 @@ TEST_F(SteeringConformance, AChangeLosesNothingAndDoublesNothing) {
     while (!sent_all) {
         changes++ % 2 == 0 ? steering().steer_to_vf(0, guest) : steering().steer_to_port(guest);
         auto const now = std::chrono::steady_clock::now();
-        bool const came = collect(*vf, at_vf) | collect(port(), at_port);
-        progress = came ? now : progress;
+        bool const vf_came = collect(*vf, at_vf);
+        bool const port_came = collect(port(), at_port);
+        progress = vf_came || port_came ? now : progress;
         given_up = now - progress > std::chrono::seconds(30);
     }
     sender.join();
