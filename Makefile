@@ -19,7 +19,7 @@ release: ## build everything into build/release (the default)
 
 asan: ## build the unit tests with address and undefined-behaviour sanitizers into build/asan
 	@$(configure) asan $(launcher)
-	@cmake --build --preset asan --parallel $(JOBS) --target $$(cd build/asan && printf '%sall\n' tests/unit/*/)
+	@cmake --build --preset asan --parallel $(JOBS) --target tests/unit/all
 
 tsan: ## build the tests of the frontend, of process/ and of the rump components with the thread sanitizer into build/tsan
 	@$(configure) tsan $(launcher)
@@ -73,7 +73,7 @@ fuzz: fuzz-targets ## libFuzzer targets, each for FUZZ_SECONDS (default 60)
 
 coverage: ## line coverage of the unit tests (needs gcovr): build/coverage/lines.html
 	@$(configure) coverage
-	@cmake --build --preset coverage --parallel $(JOBS) --target $$(cd build/coverage && printf '%sall\n' tests/unit/*/)
+	@cmake --build --preset coverage --parallel $(JOBS) --target tests/unit/all
 	@find build/coverage -name '*.gcda' -delete
 	@$(ctest) --test-dir build/coverage -L '^unit$$' -j2 || true
 	@gcovr --root . --object-directory build/coverage --exclude 'tests/' --exclude 'build/' \
