@@ -4,8 +4,10 @@
 // from another release than the holder (object/contract.hpp).
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include <librettos/frame_ring.h>
@@ -52,6 +54,11 @@ struct alignas(64) InFlight {
     SpscQueue<Handoff, 256> handoff[max_data_threads];  // to each other thread
 };
 
+// An operate_vf by its id, among those of all engines; 0: none.
+constexpr std::uint64_t steering_word(std::uint64_t engine, std::uint32_t request) {
+    return engine << 32 | request;
+}
+
 struct EngineBoot {
     std::string config_text;         // the configuration that the holder last found right
     Config const* config = nullptr;  // the engine's own reading of it; releases differ in what they read
@@ -60,6 +67,9 @@ struct EngineBoot {
     std::uint16_t data_threads = 1;
     StatsHeader* stats = nullptr;   // the statistics file, mapped read-write
     InFlight* in_flight = nullptr;  // one per data thread
+    // By VF: the last steer_to_vf or steer_to_port that was carried out, as a steering_word(), written before `done` is
+    // sent. A data thread that looks there hears of it sooner than by way of the two threads between.
+    std::span<std::atomic<std::uint64_t> const> steered;
     std::uint16_t first_lcore = 1;  // data thread t uses lcore id first_lcore + t: its mempool cache
     int holder_fd = -1;             // SOCK_SEQPACKET, holder_messages.hpp
     std::uint64_t generation = 1;   // engines since the holder started

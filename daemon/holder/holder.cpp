@@ -63,6 +63,7 @@ Holder::Holder(HolderOptions options, LoadedConfig loaded, EngineImage engine, P
       port_fds_(open_fds()),
       stats_(config_.paths.stats, config_.data.threads, config_.limits.guests + 1),
       in_flight_(config_.data.threads),
+      steered_(config_.direct.vfs.size()),
       tick_period_(std::min<std::chrono::nanoseconds>(longest_tick, stall_patience(service_.watchdog()) / 4)),
       progress_(progress_watch(stall_patience(service_.watchdog()), tick_period_)) {
     port_fds_.erase(image_.fd());  // a child keeps the one that it runs, until that is loaded
@@ -73,14 +74,15 @@ Holder::Holder(HolderOptions options, LoadedConfig loaded, EngineImage engine, P
     boot_.pool = port_.pool();
     boot_.data_threads = config_.data.threads;
     boot_.stats = stats_.header();
-    boot_.in_flight = in_flight_.first();
+    boot_.in_flight = in_flight_.all().data();
+    boot_.steered = steered_.all();
     boot_.first_lcore = first_data_lcore;
     boot_.generation = 0;
     stats_.header()->holder_pid.store(static_cast<std::uint64_t>(getpid()), std::memory_order_relaxed);
     link_ = port_.link();
     watch_signals();
     if (steering) {
-        steering_ = std::make_unique<SteeringThread>(std::move(steering));
+        steering_ = std::make_unique<SteeringThread>(std::move(steering), steered_.all());
         vf_news_ = loop_.on_readable(steering_->fd(), [this] { vfs_spoke(); });
     }
 }

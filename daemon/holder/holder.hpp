@@ -82,7 +82,8 @@ class Holder {
     Port& port_;
     std::set<int> port_fds_;  // what children keep
     StatsFile stats_;
-    InFlightMemory in_flight_;
+    SharedArray<InFlight> in_flight_;                  // one per data thread
+    SharedArray<std::atomic<std::uint64_t>> steered_;  // one per VF
     EngineBoot boot_;
     ServiceNotice service_;
     std::chrono::nanoseconds tick_period_;

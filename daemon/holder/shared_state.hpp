@@ -1,26 +1,38 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Memory that outlives engines: what their data threads hold at any moment.
+// Memory that outlives engines and is shared with each of them.
 #pragma once
 
 #include <cstddef>
-
-#include "daemon/engine/boot.hpp"
+#include <span>
+#include <type_traits>
 
 namespace librettos {
 
-// One InFlight per data thread, zeroed, shared with every child.
-class InFlightMemory {
+class SharedPages {
   public:
-    explicit InFlightMemory(std::uint16_t data_threads);  // throws std::system_error
-    ~InFlightMemory();
-    InFlightMemory(InFlightMemory const&) = delete;
-    InFlightMemory& operator=(InFlightMemory const&) = delete;
+    explicit SharedPages(std::size_t bytes);  // zeroed; throws std::system_error
+    ~SharedPages();
+    SharedPages(SharedPages const&) = delete;
+    SharedPages& operator=(SharedPages const&) = delete;
 
-    InFlight* first() const { return static_cast<InFlight*>(memory_); }
+    void* first() const { return memory_; }
 
   private:
     std::size_t bytes_;
     void* memory_;
+};
+
+// Of a T that zero-filled memory is one of.
+template <typename T>
+class SharedArray {
+  public:
+    static_assert(std::is_trivially_destructible_v<T>);
+    explicit SharedArray(std::size_t count) : pages_(count * sizeof(T)), count_(count) {}
+    std::span<T> all() const { return {static_cast<T*>(pages_.first()), count_}; }
+
+  private:
+    SharedPages pages_;
+    std::size_t count_;
 };
 
 }  // namespace librettos

@@ -14,6 +14,8 @@
 #include <system_error>
 #include <utility>
 
+#include "daemon/engine/boot.hpp"
+
 namespace librettos {
 namespace {
 
@@ -49,8 +51,8 @@ HolderMessage state_message(std::size_t vf, VfState const& state) {
 
 }  // namespace
 
-SteeringThread::SteeringThread(std::unique_ptr<Steering> steering)
-    : steering_(std::move(steering)), wake_fd_(make_eventfd()), news_fd_(make_eventfd()) {
+SteeringThread::SteeringThread(std::unique_ptr<Steering> steering, std::span<std::atomic<std::uint64_t>> steered)
+    : steering_(std::move(steering)), steered_(steered), wake_fd_(make_eventfd()), news_fd_(make_eventfd()) {
     thread_ = std::thread([this] { run(); });
 }
 
@@ -160,7 +162,7 @@ void SteeringThread::carry_out(Request const& request) {
     news.message.type = HolderMessageType::done;
     news.message.status = 0;
     try {
-        operate(request.message);
+        operate(request);
     } catch (SteeringError const& error) {
         news.message.status = -error.error;
         news.failure = error.what();
@@ -174,19 +176,24 @@ void SteeringThread::carry_out(Request const& request) {
     tell(std::move(news));
 }
 
-void SteeringThread::operate(HolderMessage const& request) {
-    switch (request.operation) {
+void SteeringThread::operate(Request const& request) {
+    auto const& [engine, message] = request;
+    switch (message.operation) {
         case VfOperation::give:
-            steering_->give(request.vf, {request.mac, request.vlan});
+            steering_->give(message.vf, {message.mac, message.vlan});
             return;
         case VfOperation::steer_to_vf:
-            steering_->steer_to_vf(request.vf, request.mac);
+            steering_->steer_to_vf(message.vf, message.mac);
+            steered_[message.vf].store(steering_word(engine, message.id), std::memory_order_release);
             return;
         case VfOperation::steer_to_port:
-            steering_->steer_to_port(request.mac);
+            steering_->steer_to_port(message.mac);
+            if (message.vf < steered_.size()) {  // else it was one of a server that had more of them
+                steered_[message.vf].store(steering_word(engine, message.id), std::memory_order_release);
+            }
             return;
         case VfOperation::take:
-            steering_->take(request.vf, request.mac);
+            steering_->take(message.vf, message.mac);
             return;
         case VfOperation::none:
             break;

@@ -5,10 +5,12 @@
 // A request of an engine that died meanwhile is carried out all the same: the next one repeats what it needs, later.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -28,8 +30,8 @@ class SteeringThread {
         std::string failure;       // with `done`: what was refused, for the log
     };
 
-    // The thread begins with a look at all VFs. Throws std::system_error.
-    explicit SteeringThread(std::unique_ptr<Steering> steering);
+    // The thread begins with a look at all VFs. `steered` is EngineBoot's. Throws std::system_error.
+    SteeringThread(std::unique_ptr<Steering> steering, std::span<std::atomic<std::uint64_t>> steered);
     ~SteeringThread();  // after the operation under way
     SteeringThread(SteeringThread const&) = delete;
     SteeringThread& operator=(SteeringThread const&) = delete;
@@ -51,11 +53,12 @@ class SteeringThread {
     void look_at_vfs();
     bool needs_looks() const;
     void carry_out(Request const& request);
-    void operate(HolderMessage const& request);
+    void operate(Request const& request);
     void tell(News news);
 
     std::unique_ptr<Steering> steering_;  // the thread's
-    std::vector<VfState> told_;           // likewise
+    std::span<std::atomic<std::uint64_t>> steered_;
+    std::vector<VfState> told_;  // likewise
     int wake_fd_ = -1;
     int news_fd_ = -1;
     std::mutex mutex_;

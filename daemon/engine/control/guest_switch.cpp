@@ -162,6 +162,9 @@ void GuestSwitch::write_down(std::optional<std::string> const& record) {
 void GuestSwitch::operate_nic(Nic operation, std::uint16_t vf) {
     tell_data_plane();
     awaited_ = around_.holder.operate_vf(domain_, operation_of(operation), vf, mac_, around_.config.network.vlan);
+    bool const to_vf = operation == Nic::steer_to_vf;
+    if (rings_ != nullptr && (to_vf || operation == Nic::steer_to_port))
+        around_.data_plane.watch_steering(slot_, vf, awaited_, to_vf ? switch_.serial() : 0);
 }
 
 bool GuestSwitch::tell_guest(lvif_message const& message) {

@@ -70,6 +70,8 @@ struct DataPlane::State {
     std::vector<bool> claimed = std::vector<bool>(max_slots, false);  // by a guest since this engine started
     std::vector<std::unique_ptr<NetworkIdentity>> networks;           // until every thread has taken them over
     std::vector<std::uint16_t> networks_awaited;
+    std::span<std::atomic<std::uint64_t> const> steered;  // by VF
+    std::uint64_t engine = 0;                             // generation
     int event_fd = -1;
 
     std::uint64_t* cells(std::uint16_t thread) const {
@@ -164,6 +166,8 @@ DataPlane::DataPlane(EngineBoot const& boot, NetworkIdentity const& network, lvi
     }
     state.in_flight = {boot.in_flight, boot.data_threads};
     state.note_suspects(boot.after_crash);
+    state.steered = boot.steered;
+    state.engine = boot.generation;
     for (std::uint16_t i = 0; i < boot.data_threads; ++i) {
         DataThreadSetup setup;
         setup.port = &boot.port;
@@ -318,6 +322,16 @@ void DataPlane::drain(Slot slot, std::uint32_t mark) {
     resident.drain_anew = resident.drain_acks != 0;
     if (!resident.drain_anew) {
         state_->begin_pass(slot);
+    }
+}
+
+void DataPlane::watch_steering(Slot slot, std::uint16_t vf, std::uint32_t request, std::uint32_t mark) {
+    if (vf < state_->steered.size()) {
+        state_->send({.kind = DataCommand::Kind::watch_steering,
+                      .slot = slot,
+                      .mark = state_->data_threads.size() == 1 ? mark : 0,
+                      .steered = &state_->steered[vf],
+                      .awaited = steering_word(state_->engine, request)});
     }
 }
 

@@ -71,6 +71,11 @@ class DataPlane {
     // them to see. Before that the guest's rings are marked (librettos/frame_ring.h) with the serial of its switch; 0:
     // they are not. Called again before that: once, for the last call.
     void drain(Slot slot, std::uint32_t mark);
+    // The holder was asked to steer the guest's frames to `vf` or from there; said at once. Until the NIC has obeyed
+    // (EngineBoot::steered) the port is looked at often, since what comes next may wait for it. Then the rings are
+    // marked as by drain(), unless `mark` is 0 or frames may be on their way from one data thread to another. Over with
+    // drain(), when the guest is no longer direct, or after 100 ms.
+    void watch_steering(Slot slot, std::uint16_t vf, std::uint32_t request, std::uint32_t mark);
     RingTraffic traffic(Slot slot) const;
     // Once all guests of an earlier engine have been added again: forgets the statistics of those that did not come
     // back.

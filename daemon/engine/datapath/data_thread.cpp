@@ -72,6 +72,7 @@ DataThread::DataThread(DataThreadSetup const& setup, NetworkIdentity const& netw
     waiting_.reserve(max_slots * LVIF_MAX_QUEUES);
     touched_.reserve(max_slots * LVIF_MAX_QUEUES);
     drains_.reserve(max_slots);
+    steering_.reserve(max_slots);
     epoll_fd_ = epoll_create1(EPOLL_CLOEXEC);
     wake_fd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (epoll_fd_ < 0 || wake_fd_ < 0) {
@@ -133,6 +134,9 @@ bool DataThread::turn() {
     }
     if (!drains_.empty()) {
         advance_drains();
+    }
+    if (!steering_.empty()) {
+        look_at_steering();
     }
     ++turns_;
     ThreadStats& stats = *setup_.stats;
@@ -208,7 +212,11 @@ bool DataThread::take_commands() {
                 set_direct(command.slot, command.direct);
                 acknowledge({DataAck::Kind::direct, command.slot, nullptr, ""});
                 break;
+            case DataCommand::Kind::watch_steering:
+                watch_steering(command);
+                break;
             case DataCommand::Kind::drain:
+                forget_steering(command.slot);
                 drains_.push_back({command.slot, drain_turns, command.mark});
                 break;
             case DataCommand::Kind::stop:
@@ -260,6 +268,7 @@ void DataThread::remove(Slot slot) {
             drain.mark = 0;  // the slot's next guest has rings of its own
         }
     }
+    forget_steering(slot);
     directory_.remove(slot);
     classifier_.forget(slot);
     guests_[slot] = nullptr;
@@ -269,6 +278,9 @@ void DataThread::remove(Slot slot) {
 void DataThread::set_direct(Slot slot, bool direct) {
     if (guests_[slot] != nullptr) {
         directory_.set_direct(slot, direct);
+    }
+    if (!direct) {
+        forget_steering(slot);
     }
 }
 
@@ -284,6 +296,35 @@ void DataThread::advance_drains() {
         }
         return done;
     });
+}
+
+void DataThread::watch_steering(DataCommand const& command) {
+    forget_steering(command.slot);
+    refresh_time();
+    steering_.push_back({command.slot, command.mark, command.steered, command.awaited, now_ns_ + steering_watch_ns, 0});
+}
+
+// After a whole turn. Once the NIC has obeyed, frames are on their way here, or those that were are in the rings.
+void DataThread::look_at_steering() {
+    publish_rings();
+    std::erase_if(steering_, [this](SteeringWatch& watched) {
+        if (watched.seen_ns == 0) {
+            if (watched.steered->load(std::memory_order_acquire) == watched.awaited) {
+                refresh_time();
+                watched.seen_ns = worked_ns_ = now_ns_;
+            }
+            return now_ns_ >= watched.end_ns;
+        }
+        bool const settled = !wire_has_more_ && now_ns_ - watched.seen_ns >= steering_settles_ns;
+        if (settled) {
+            mark_rings(watched.slot, watched.mark);
+        }
+        return settled;
+    });
+}
+
+void DataThread::forget_steering(Slot slot) {
+    std::erase_if(steering_, [slot](SteeringWatch const& watched) { return watched.slot == slot; });
 }
 
 // Those that are served here, and have been published.
@@ -394,12 +435,15 @@ void DataThread::wake_due() {
     }
 }
 
-// When the port takes what it had no room for, or has frames and no descriptor: it is asked.
+// When the port takes what it had no room for, or has frames and no descriptor, or when the NIC steers: it is asked.
 bool DataThread::nothing_wakes() const {
-    return mine_.tx_first != mine_.tx_end || port_fd_ < 0;
+    return mine_.tx_first != mine_.tx_end || port_fd_ < 0 || !steering_.empty();
 }
 
 std::uint64_t DataThread::sleep_limit_ns() const {
+    if (!steering_.empty()) {
+        return shortest_blind_sleep_ns;
+    }
     if (nothing_wakes()) {
         // What has come every so often is found soon after it comes, and a port where nothing comes costs little.
         return std::clamp((now_ns_ - worked_ns_) / 2, shortest_blind_sleep_ns, longest_blind_sleep_ns);

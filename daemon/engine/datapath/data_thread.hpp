@@ -43,12 +43,14 @@
 namespace librettos {
 
 struct DataCommand {
-    enum class Kind : std::uint8_t { add, remove, network, direct, drain, stop } kind;
+    enum class Kind : std::uint8_t { add, remove, network, direct, watch_steering, drain, stop } kind;
     Slot slot;
-    Guest* guest = nullptr;                    // add
-    NetworkIdentity const* network = nullptr;  // network; freed by control after the acknowledgement
-    bool direct = false;                       // direct
-    std::uint32_t mark = 0;                    // drain: for the guest's rings, once it is done; 0: none
+    Guest* guest = nullptr;                               // add
+    NetworkIdentity const* network = nullptr;             // network; freed by control after the acknowledgement
+    bool direct = false;                                  // direct
+    std::uint32_t mark = 0;                               // watch_steering, drain: for the guest's rings; 0: none
+    std::atomic<std::uint64_t> const* steered = nullptr;  // watch_steering: becomes `awaited` (boot.hpp)
+    std::uint64_t awaited = 0;
 };
 
 struct DataAck {
@@ -190,6 +192,9 @@ class DataThread {
     void remove(Slot slot);
     void set_direct(Slot slot, bool direct);
     void advance_drains();
+    void watch_steering(DataCommand const& command);
+    void look_at_steering();
+    void forget_steering(Slot slot);
     void mark_rings(Slot slot, std::uint32_t mark) noexcept;
     void acknowledge(DataAck const& ack) noexcept;
     void start_polling(GuestQueue& queue);
@@ -220,6 +225,19 @@ class DataThread {
         std::uint32_t mark;
     };
 
+    // Of a guest's frames, which a request to the NIC turns to its VF or from there.
+    struct SteeringWatch {
+        Slot slot;
+        std::uint32_t mark;
+        std::atomic<std::uint64_t> const* steered;
+        std::uint64_t awaited;
+        std::uint64_t end_ns;
+        std::uint64_t seen_ns;  // that it was done; 0: it is not
+    };
+    static constexpr std::uint64_t steering_watch_ns = 100'000'000;
+    // What the NIC had taken in by then is in the port's queue after so long.
+    static constexpr std::uint64_t steering_settles_ns = 20'000;
+
     DataThreadSetup setup_;
     InFlight& mine_;
     Directory directory_;
@@ -232,6 +250,7 @@ class DataThread {
     std::vector<GuestQueue*> waiting_;  // throttled or muted: looked at again at their wake_ns
     std::vector<GuestQueue*> touched_;
     std::vector<Drain> drains_;                    // at most one for each slot
+    std::vector<SteeringWatch> steering_;          // likewise
     std::unique_ptr<std::uint8_t[]> large_frame_;  // one frame of up to LVIF_MAX_FRAME_BYTES
     std::unique_ptr<std::uint8_t[]> segment_;      // one segment of it
     std::uint32_t buffer_room_ = 0;                // bytes of frame that an mbuf takes

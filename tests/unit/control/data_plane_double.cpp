@@ -131,6 +131,9 @@ void DataPlane::drain(Slot slot, std::uint32_t mark) {
     else
         test::tell({DataEvent::Kind::drained, slot, "", 7});
 }
+void DataPlane::watch_steering(Slot slot, std::uint16_t vf, std::uint32_t request, std::uint32_t mark) {
+    view.watched[slot] = {vf, request, mark};
+}
 RingTraffic DataPlane::traffic(Slot slot) const {
     return view.traffic[slot];
 }

@@ -12,10 +12,16 @@
 namespace librettos::test {
 
 struct PlaneView {
+    struct Watched {
+        std::uint16_t vf;
+        std::uint32_t request, mark;
+        bool operator==(Watched const&) const = default;
+    };
     std::map<Slot, GuestAttachment> guests;
     std::map<Slot, RateLimit> limits;
     std::map<Slot, bool> direct;
     std::map<Slot, std::uint32_t> marks;  // of the last drain
+    std::map<Slot, Watched> watched;      // the last watch_steering
     std::map<Slot, RingTraffic> traffic;
     std::set<Slot> letting_go;
     std::set<Slot> draining;

@@ -89,9 +89,11 @@ void FakeHolder::do_it(HolderMessage const& request) {
             break;
         case VfOperation::steer_to_vf:
             nic.steered[number_of(mac)] = request.vf;
+            nic.steered_by = request.id;
             break;
         case VfOperation::steer_to_port:
             nic.steered.erase(number_of(mac));
+            nic.steered_by = request.id;
             break;
         default:
             nic.given.erase(request.vf);

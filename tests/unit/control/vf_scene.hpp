@@ -33,6 +33,7 @@ class FakeHolder {
         std::map<std::uint16_t, MacAddress> given;
         std::map<std::uint16_t, std::uint16_t> vlan;     // of those given
         std::map<std::uint64_t, std::uint16_t> steered;  // MAC, as a number, to VF; else to the port
+        std::uint32_t steered_by = 0;                    // id of the last request that did
     } nic;
     std::set<VfOperation> held;                 // not answered for now
     std::map<VfOperation, std::int32_t> fails;  // with this status

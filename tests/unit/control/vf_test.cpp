@@ -39,9 +39,11 @@ TEST_F(Vfs, ThereAndBack) {
     EXPECT_EQ(guest.told, (std::vector<std::uint16_t>{LVIF_MSG_SWITCH_PREPARE, LVIF_MSG_SWITCH_COMMIT}));
     EXPECT_EQ(found(guest).vf_switch().frames_drained(), 7u);
     EXPECT_EQ(plane().marks.at(*found(guest).slot()), guest.serial) << "of the PREPARE that the guest was sent";
+    EXPECT_EQ(plane().watched.at(*found(guest).slot()), (PlaneView::Watched{0, holder.nic.steered_by, guest.serial}));
     to_server(guest);
     expect_at_server(guest);
     EXPECT_TRUE(found(guest).vf_switch().report().reached);
+    EXPECT_EQ(plane().watched.at(*found(guest).slot()), (PlaneView::Watched{0, holder.nic.steered_by, 0}));
 }
 
 // As the data plane has it for frames of the rings: the guest knows of no tag by either way.

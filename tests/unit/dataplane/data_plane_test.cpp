@@ -2,6 +2,8 @@
 // Data threads that run by themselves, with the control side around them.
 #include <poll.h>
 
+#include <array>
+#include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <thread>
@@ -214,6 +216,61 @@ TEST_P(DataPlaneTest, AMarkedRingHasWhatTheWireHad) {
         }));
     }
     EXPECT_TRUE(eventually([&] { return guest.channel(0).notified() >= 50 && guest.channel(1).notified() >= 50; }));
+}
+
+// The data thread is asleep when the NIC obeys, and nobody wakes it.
+TEST(OneDataThread, MarksWhenTheNicHasObeyed) {
+    world->reset();
+    std::array<std::atomic<std::uint64_t>, 2> steered{};
+    EngineBoot boot = world->boot(1);
+    boot.steered = steered;
+    boot.generation = 3;
+    DataPlane plane(boot, world->network(), world->portmap());
+    TestGuest guest(1, 0);
+    world->own(1, 80);
+    Slot const slot = plane.add_guest(guest.attachment("web"));
+    ASSERT_TRUE(awaits(plane, DataEvent::Kind::added, slot));
+    auto const mark = [&] { return __atomic_load_n(&guest.rx_header(0).mark, __ATOMIC_ACQUIRE); };
+    for (std::uint32_t serial = 1; serial <= 50; ++serial) {
+        std::uint32_t const request = 100 + serial;
+        plane.set_direct(slot, true);
+        plane.watch_steering(slot, 1, request, serial);
+        plane.watch_steering(slot, 7, request, 1000);  // there is no such VF
+        std::this_thread::sleep_for(2ms);
+        EXPECT_EQ(mark(), serial - 1);
+        for (std::uint16_t i = 0; i < 30; ++i) {
+            world->arrive(make_frame(world->inbound(80)));
+        }
+        steered[1] = steering_word(boot.generation, request);
+        ASSERT_TRUE(eventually([&] { return mark() == serial; }));
+        EXPECT_EQ(guest.receive().size(), 30U) << "switch " << serial;
+        plane.drain(slot, serial);
+        ASSERT_TRUE(awaits(plane, DataEvent::Kind::drained, slot));
+        plane.set_direct(slot, false);
+    }
+}
+
+// What comes back to the port may find a thread that sleeps because nothing came for long.
+TEST(OneDataThread, LooksOftenWhileTheNicSteers) {
+    world->reset();
+    std::atomic<std::uint64_t> steered{0};
+    EngineBoot boot = world->boot(1);
+    boot.steered = {&steered, 1};
+    DataPlane plane(boot, world->network(), world->portmap());
+    TestGuest guest(1, 0);
+    Slot const slot = plane.add_guest(guest.attachment("web"));
+    ASSERT_TRUE(awaits(plane, DataEvent::Kind::added, slot));
+    plane.set_direct(slot, true);
+    auto const turns_in_50_ms = [&] {
+        auto const before = boot.stats->thread[0].turns.load();
+        std::this_thread::sleep_for(50ms);
+        return boot.stats->thread[0].turns.load() - before;
+    };
+    std::uint64_t const idle = turns_in_50_ms();
+    EXPECT_TRUE(eventually([&] {
+        plane.watch_steering(slot, 0, 1, 0);
+        return turns_in_50_ms() > 3 * idle;
+    })) << idle;
 }
 
 TEST_P(DataPlaneTest, AnEngineBeginsWithoutMarks) {

@@ -2,9 +2,11 @@
 // One data thread, turned by hand: frames between an in-memory port and guests.
 #include <arpa/inet.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstring>
 #include <future>
+#include <thread>
 
 #include "daemon/engine/datapath/headers.hpp"
 #include "tests/unit/dataplane/one_thread.hpp"
@@ -343,6 +345,81 @@ TEST_F(DataThreadTest, UnownedPortsAreAnsweredOnTheWire) {
     EXPECT_TRUE(checksums_hold(sent[0]));
     EXPECT_EQ(sent[0][47] & 0x04, 0x04) << "RST";
     EXPECT_EQ(world->count(wire_slot, Counter::replies), 1U);
+}
+
+// The NIC's word is `steered`, and `awaited` what it says when frames go to the guest's VF.
+class SteeredDataThreadTest : public DataThreadTest {
+  protected:
+    static constexpr std::uint64_t awaited = 5;
+    static constexpr std::uint32_t serial = 9;
+    void watch(Slot slot) {
+        command({.kind = DataCommand::Kind::direct, .slot = slot, .direct = true});
+        command({.kind = DataCommand::Kind::watch_steering,
+                 .slot = slot,
+                 .mark = serial,
+                 .steered = &steered,
+                 .awaited = awaited});
+    }
+    void command(DataCommand const& what) {
+        thread_->commands.push(what);
+        thread_->housekeeping();
+    }
+    bool is_marked_soon(TestGuest& guest) {
+        return eventually([&] {
+            turn();
+            return guest.rx_header(0).mark == serial;
+        });
+    }
+    std::atomic<std::uint64_t> steered{0};
+    Bytes const frame = make_frame(world->inbound(80));
+};
+
+TEST_F(SteeredDataThreadTest, TheRingIsMarkedOnceItHasWhatCameBeforeTheNicObeyed) {
+    TestGuest& guest = serve(1, 0, {80});
+    watch(1);
+    world->arrive(frame);
+    turn(1000);
+    EXPECT_EQ(guest.rx_header(0).mark, 0U) << "another request's word is not ours";
+    world->arrive(frame);
+    steered = awaited;
+    turn();
+    EXPECT_EQ(guest.rx_header(0).mark, 0U) << "what the NIC had taken in may come yet";
+    world->arrive(frame);
+    auto const rung = guest.channel(0).notified();
+    ASSERT_TRUE(is_marked_soon(guest));
+    EXPECT_EQ(guest.receive().size(), 3U);
+    EXPECT_GT(guest.channel(0).notified(), rung);
+    guest.rx_header(0).mark = 0;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    turn(10);
+    EXPECT_EQ(guest.rx_header(0).mark, 0U) << "once";
+}
+
+TEST_F(SteeredDataThreadTest, NothingIsMarkedForOneThatIsNotSwitchedAnyMore) {
+    TestGuest& guest = serve(1, 0, {80});
+    TestGuest& gone = serve(2, 0, {81});
+    watch(1);
+    watch(2);
+    command({.kind = DataCommand::Kind::direct, .slot = 1, .direct = false});
+    command({.kind = DataCommand::Kind::remove, .slot = 2});
+    steered = awaited;
+    turn();
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    turn(10);
+    EXPECT_EQ(guest.rx_header(0).mark, 0U);
+    EXPECT_EQ(gone.rx_header(0).mark, 0U);
+    watch(1);
+    EXPECT_TRUE(is_marked_soon(guest)) << "begun again";
+}
+
+TEST_F(SteeredDataThreadTest, ADrainNeedsNoWordOfTheNic) {
+    TestGuest& guest = serve(1, 0, {80});
+    watch(1);
+    world->arrive(frame);
+    command({.kind = DataCommand::Kind::drain, .slot = 1, .mark = serial});
+    turn();
+    EXPECT_EQ(guest.rx_header(0).mark, serial);
+    EXPECT_EQ(guest.receive().size(), 1U);
 }
 
 }  // namespace

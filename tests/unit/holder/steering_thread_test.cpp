@@ -5,6 +5,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
@@ -13,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "daemon/engine/boot.hpp"
 #include "daemon/holder/steering_thread.hpp"
 
 namespace librettos {
@@ -47,10 +49,17 @@ class SteeringInTest final : public Steering {
         nic_.vfs.at(vf).link_up = true;
     }
     void steer_to_vf(std::uint16_t vf, VfMac const&) override {
+        if (vf == 0) {
+            throw SteeringError("vf0 is gone", ENODEV);
+        }
         nic_.steering = true;
         note("steer " + std::to_string(vf));
     }
-    void steer_to_port(VfMac const&) override { throw SteeringError("vf0 is gone", ENODEV); }
+    void steer_to_port(VfMac const& mac) override {
+        if (mac[5] == 7) {
+            throw SteeringError("vf0 is gone", ENODEV);
+        }
+    }
     void take(std::uint16_t vf, VfMac const& mac) override {
         note("take " + std::to_string(vf) + " of " + std::to_string(mac[5]));
     }
@@ -91,7 +100,8 @@ class SteeringThreadTest : public testing::Test {
     }
 
     Nic nic;
-    SteeringThread thread{std::make_unique<SteeringInTest>(nic)};
+    std::array<std::atomic<std::uint64_t>, 2> steered{};
+    SteeringThread thread{std::make_unique<SteeringInTest>(nic), steered};
 };
 
 TEST_F(SteeringThreadTest, BeginsWithAllVfs) {
@@ -127,6 +137,32 @@ TEST_F(SteeringThreadTest, AnswersInOrderAndChangesComeBefore) {
     EXPECT_EQ(all[4].message.status, -EINVAL);
     std::lock_guard const lock(nic.mutex);
     EXPECT_EQ(nic.done, (std::vector<std::string>{"give 1 7", "steer 1"}));
+}
+
+// For whoever looks there, before the answer.
+TEST_F(SteeringThreadTest, WhatIsSteeredIsWrittenDown) {
+    news(2);
+    ASSERT_TRUE(thread.ask(5, request(VfOperation::give, 1, 10)));
+    ASSERT_TRUE(thread.ask(5, request(VfOperation::steer_to_vf, 0, 11)));
+    auto all = news(3);
+    EXPECT_EQ(all.back().message.status, -ENODEV);
+    EXPECT_EQ(steered[0], 0U);
+    EXPECT_EQ(steered[1], 0U);
+    ASSERT_TRUE(thread.ask(5, request(VfOperation::steer_to_vf, 1, 12)));
+    all = news(1);
+    EXPECT_EQ(all.back().message.status, 0);
+    EXPECT_EQ(steered[1], steering_word(5, 12));
+    EXPECT_NE(steering_word(5, 12), steering_word(6, 12)) << "the next engine counts its requests anew";
+    ASSERT_TRUE(thread.ask(6, request(VfOperation::steer_to_port, 1, 13)));
+    news(1);
+    EXPECT_EQ(steered[1], steering_word(5, 12)) << "it failed";
+    auto back = request(VfOperation::steer_to_port, 1, 14);
+    back.mac[5] = 8;
+    ASSERT_TRUE(thread.ask(6, back));
+    back.vf = 2;  // of an earlier server with more of them
+    ASSERT_TRUE(thread.ask(6, back));
+    news(2);
+    EXPECT_EQ(steered[1], steering_word(6, 14));
 }
 
 TEST_F(SteeringThreadTest, WhileFramesWaitForTheAnswerNothingIsLookedAt) {
