@@ -7,7 +7,8 @@
 
 On a bridge VFs are veths at a Linux bridge, no NIC's, and the guest is librettos-guest. On the model the server has the PF of a
 software 82599, and the guest's process a VF, by DPDK, under lwIP; there frames in a second are measured, too, by the VF and by the rings.
-With --realtime whoever frames pass through has a real-time priority there: what else the machine does makes no pauses. With --awake
+With --realtime whoever frames pass through has a real-time priority there, and the server's other threads a lower one: what else the
+machine does makes no pauses. With --awake
 processors that have nothing to do look on instead of being halted, as hosts of data planes are set up.
 
 A pause is the longest time without an arrival though a datagram was under way, of those that touch a window. The windows are the whole
@@ -38,6 +39,7 @@ from quantile import quantile  # noqa: E402
 GUEST, FILE_BYTES, SETTLE_S = "db", 2_000_000_000, 0.1
 FULL_S, FULL_PER_SECOND = 4, 300_000
 LONG_US, WINDOWS_EACH = 1_000, 10  # a long pause; windows without a switch for each with one
+MOVES_FRAMES, STEERS = 10, 5  # real-time priorities: who steers takes a processor for milliseconds, which frames do not wait for
 TCP_COUNTERS = ("TCPTimeouts", "TCPLossProbes", "TCPSpuriousRTOs", "RetransSegs")
 
 
@@ -137,21 +139,24 @@ def measure(lab, options):
             "backlog_drops": backlog}
 
 
-def schedule(pids, policy, priority):
-    """All of their threads, and those that they start."""
+def schedule(pids, policy, priority, named=""):
+    """Those of their threads whose name begins so, and what these start."""
     for pid in pids:
         for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
-            with contextlib.suppress(ProcessLookupError):
-                os.sched_setscheduler(int(thread.name), policy, os.sched_param(priority))
+            with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+                if (thread / "comm").read_text().startswith(named):
+                    os.sched_setscheduler(int(thread.name), policy, os.sched_param(priority))
 
 
 def measure_on_model(lab, options):
     """The same with a VF that the guest's process drives."""
     load = LwipLoad(lab, GUEST, options.per_second)
-    server = lab.ctl("status")
-    stays = [server["pid"], server["holder_pid"], lab.nic_pid]
+    status = lab.ctl("status")
+    server = [status["pid"], status["holder_pid"]]
     if options.realtime:
-        schedule([*stays, *load.pids()], os.SCHED_RR, 10)
+        schedule([lab.nic_pid, *load.pids()], os.SCHED_RR, MOVES_FRAMES)
+        schedule(server, os.SCHED_RR, STEERS)
+        schedule(server, os.SCHED_RR, MOVES_FRAMES, "data-")
     try:
         load.begin_flows(options.flows, options.flow_bytes)
         time.sleep(0.5)
@@ -170,7 +175,7 @@ def measure_on_model(lab, options):
     finally:
         load.kill()
     counters = {"wire": tcp, "guest": {"timeouts": load.tcp_timeouts}}
-    schedule(stays, os.SCHED_OTHER, 0)  # at full load a real-time sender would leave nobody else a processor
+    schedule([lab.nic_pid, *server], os.SCHED_OTHER, 0)  # at full load a real-time sender would leave nobody else a processor
     return {**figures(streams, switches, idle, recorder.stalls, counters, seconds, load.flow_bytes),
             "vfs": "of the software 82599, in the guest's process", "backlog_drops": backlog, "dropped": dropped, "full": full_load(lab)}
 
@@ -182,7 +187,7 @@ def full_load(lab):
         for ways in ("in", "out"):
             load = LwipLoad(lab, GUEST, FULL_PER_SECOND if ways == "out" else 1, FULL_PER_SECOND if ways == "in" else 1)
             try:
-                if way == "direct" and not switching.Switch(lab, GUEST, way).reached:
+                if way == "direct" and not switching.Switch(lab, GUEST, way, "--timeout", "10000").reached:
                     raise laboratory.Failure("the guest did not get to its VF")
                 began_ns = time.time_ns()
                 time.sleep(FULL_S)
