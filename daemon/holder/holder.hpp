@@ -10,6 +10,7 @@
 // `ready`, one on trial 10 s.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <map>

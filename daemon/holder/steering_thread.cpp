@@ -176,21 +176,26 @@ void SteeringThread::carry_out(Request const& request) {
     tell(std::move(news));
 }
 
+void SteeringThread::note_steered(Request const& request) {
+    std::uint16_t const vf = request.message.vf;
+    if (vf < steered_.size()) {  // an earlier server may have had more of them
+        steered_[vf].store(steering_word(request.engine, request.message.id), std::memory_order_release);
+    }
+}
+
 void SteeringThread::operate(Request const& request) {
-    auto const& [engine, message] = request;
+    HolderMessage const& message = request.message;
     switch (message.operation) {
         case VfOperation::give:
             steering_->give(message.vf, {message.mac, message.vlan});
             return;
         case VfOperation::steer_to_vf:
             steering_->steer_to_vf(message.vf, message.mac);
-            steered_[message.vf].store(steering_word(engine, message.id), std::memory_order_release);
+            note_steered(request);
             return;
         case VfOperation::steer_to_port:
             steering_->steer_to_port(message.mac);
-            if (message.vf < steered_.size()) {  // else it was one of a server that had more of them
-                steered_[message.vf].store(steering_word(engine, message.id), std::memory_order_release);
-            }
+            note_steered(request);
             return;
         case VfOperation::take:
             steering_->take(message.vf, message.mac);

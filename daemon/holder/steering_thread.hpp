@@ -54,11 +54,12 @@ class SteeringThread {
     bool needs_looks() const;
     void carry_out(Request const& request);
     void operate(Request const& request);
+    void note_steered(Request const& request);
     void tell(News news);
 
     std::unique_ptr<Steering> steering_;  // the thread's
+    std::vector<VfState> told_;           // likewise
     std::span<std::atomic<std::uint64_t>> steered_;
-    std::vector<VfState> told_;  // likewise
     int wake_fd_ = -1;
     int news_fd_ = -1;
     std::mutex mutex_;

@@ -8,8 +8,8 @@
 On a bridge VFs are veths at a Linux bridge, no NIC's, and the guest is librettos-guest. On the model the server has the PF of a
 software 82599, and the guest's process a VF, by DPDK, under lwIP; there frames in a second are measured, too, by the VF and by the rings.
 With --realtime whoever frames pass through has a real-time priority there, and the server's other threads a lower one: what else the
-machine does makes no pauses. With --awake
-processors that have nothing to do look on instead of being halted, as hosts of data planes are set up.
+machine does makes no pauses. With --awake processors that have nothing to do look on instead of being halted, as hosts of data planes
+are set up.
 
 A pause is the longest time without an arrival though a datagram was under way, of those that touch a window. The windows are the whole
 command, and the part of it in which the path changes; beside each are as long ones without a switch, under the same load. With --stalls

@@ -304,22 +304,20 @@ void DataThread::watch_steering(DataCommand const& command) {
     steering_.push_back({command.slot, command.mark, command.steered, command.awaited, now_ns_ + steering_watch_ns, 0});
 }
 
-// After a whole turn. Once the NIC has obeyed, frames are on their way here, or those that were are in the rings.
+// After a whole turn. Once the NIC has obeyed, frames are on their way here, or those that were are in the rings: a
+// turn that empties the wire publishes them.
 void DataThread::look_at_steering() {
-    publish_rings();
     std::erase_if(steering_, [this](SteeringWatch& watched) {
-        if (watched.seen_ns == 0) {
-            if (watched.steered->load(std::memory_order_acquire) == watched.awaited) {
-                refresh_time();
-                watched.seen_ns = worked_ns_ = now_ns_;
-            }
-            return now_ns_ >= watched.end_ns;
+        if (watched.seen_ns == 0 && watched.steered->load(std::memory_order_acquire) == watched.awaited) {
+            refresh_time();
+            watched.seen_ns = worked_ns_ = now_ns_;
         }
-        bool const settled = !wire_has_more_ && now_ns_ - watched.seen_ns >= steering_settles_ns;
+        bool const settled =
+            watched.seen_ns != 0 && !wire_has_more_ && now_ns_ - watched.seen_ns >= steering_settles_ns;
         if (settled) {
             mark_rings(watched.slot, watched.mark);
         }
-        return settled;
+        return settled || now_ns_ >= watched.end_ns;
     });
 }
 
