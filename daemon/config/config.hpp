@@ -83,7 +83,9 @@ struct Config {
     struct Data {
         std::uint16_t threads = 1;
         std::vector<std::uint16_t> cores;  // to pin them to; empty: not pinned
-        std::uint32_t poll_us = 200;       // looking on after the last frame before going to sleep, at most
+        // Looking on after the last frame before going to sleep, at most; empty: by what a wake-up takes on this
+        // machine.
+        std::optional<std::uint32_t> poll_us;
         bool gro = true;
     } data;
 

@@ -72,6 +72,13 @@ class TableReader {
         }
     }
 
+    template <std::unsigned_integral T>
+    void read(std::string_view key, std::optional<T>& value, std::uint64_t least, std::uint64_t most) {
+        if (find(key) != nullptr) {
+            read(key, value.emplace(), least, most);
+        }
+    }
+
     void read(std::string_view key, std::optional<Subnet>& value) {
         std::string text;
         read(key, text);

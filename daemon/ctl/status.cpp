@@ -137,6 +137,9 @@ void print_particulars(Session const& session, Json const& status) {
     line("server      ", release(status) + ", holder pid " + std::to_string(number_field(status, "holder_pid")) +
                              ", engine pid " + std::to_string(number_field(status, "pid")) + ", " +
                              count(status, "data_threads", "data thread"));
+    if (number_field(status, "wake_up_us") > 0)
+        line("waking      ", "takes " + number(status, "wake_up_us") + " us here; data threads look on for up to " +
+                                 number(status, "poll_us") + " us before they sleep");
     if (number_field(readopted, "guests") > 0)
         line("readopted   ", count(readopted, "guests", "guest") + " in " + tenths(field(readopted, "ms")) + " ms");
     line("resources   ", count(resources, "fds", "descriptor") + ", " + count(resources, "mappings", "mapping") + ", " +

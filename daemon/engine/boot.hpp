@@ -4,13 +4,16 @@
 // from another release than the holder (object/contract.hpp).
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 
 #include <librettos/frame_ring.h>
+#include <librettos/poll_window.h>
 
 #include "daemon/api/stats_file.hpp"
 #include "daemon/config/config.hpp"
@@ -59,6 +62,15 @@ constexpr std::uint64_t steering_word(std::uint64_t engine, std::uint32_t reques
     return engine << 32 | request;
 }
 
+// How long a data thread looks on at most before it sleeps. What it waits for comes from others, who sleep too, are
+// woken and have work to do; so unless the operator says otherwise the limit is a multiple of what a wake-up takes.
+constexpr std::uint32_t poll_limit_us(std::optional<std::uint32_t> configured, std::uint64_t wake_up_ns) {
+    constexpr std::uint64_t wake_ups = 16;
+    constexpr std::uint64_t most_us = 20'000;
+    return configured.value_or(static_cast<std::uint32_t>(
+        std::clamp<std::uint64_t>(wake_ups * wake_up_ns / 1000, LVIF_POLL_DEFAULT_US, most_us)));
+}
+
 struct EngineBoot {
     std::string config_text;         // the configuration that the holder last found right
     Config const* config = nullptr;  // the engine's own reading of it; releases differ in what they read
@@ -70,6 +82,7 @@ struct EngineBoot {
     // By VF: the last steer_to_vf or steer_to_port that was carried out, as a steering_word(), written before `done` is
     // sent. A data thread that looks there hears of it sooner than by way of the two threads between.
     std::span<std::atomic<std::uint64_t> const> steered;
+    std::uint64_t wake_up_ns = 0;   // what it takes a sleeping thread to run once it is woken, measured on this machine
     std::uint16_t first_lcore = 1;  // data thread t uses lcore id first_lcore + t: its mempool cache
     int holder_fd = -1;             // SOCK_SEQPACKET, holder_messages.hpp
     std::uint64_t generation = 1;   // engines since the holder started

@@ -15,6 +15,7 @@
 #include <spdlog/spdlog.h>
 
 #include "daemon/holder/reload.hpp"
+#include "daemon/holder/wake_up.hpp"
 #include "drivers/nic/pool_check.hpp"
 #include "drivers/nic/wait_fds.hpp"
 
@@ -76,6 +77,7 @@ Holder::Holder(HolderOptions options, LoadedConfig loaded, EngineImage engine, P
     boot_.stats = stats_.header();
     boot_.in_flight = in_flight_.all().data();
     boot_.steered = steered_.all();
+    boot_.wake_up_ns = static_cast<std::uint64_t>(measure_wake_up().count());
     boot_.first_lcore = first_data_lcore;
     boot_.generation = 0;
     stats_.header()->holder_pid.store(static_cast<std::uint64_t>(getpid()), std::memory_order_relaxed);

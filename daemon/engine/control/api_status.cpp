@@ -160,6 +160,8 @@ Json ApiCommands::status() {
     json["port"] = port_status();
     json["network"] = network_status();
     json["data_threads"] = boot_.data_threads;
+    json["poll_us"] = poll_limit_us(config_.data.poll_us, boot_.wake_up_ns);
+    json["wake_up_us"] = boot_.wake_up_ns / 1000;
     std::size_t connected = 0;
     std::size_t connecting = 0;
     std::size_t detached = 0;

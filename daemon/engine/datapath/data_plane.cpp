@@ -177,7 +177,7 @@ DataPlane::DataPlane(EngineBoot const& boot, NetworkIdentity const& network, lvi
         setup.cells = state.cells(i);
         setup.index = i;
         setup.threads = boot.data_threads;
-        setup.poll_us = boot.config->data.poll_us;
+        setup.poll_us = poll_limit_us(boot.config->data.poll_us, boot.wake_up_ns);
         setup.gro = boot.config->data.gro;
         state.data_threads.push_back(std::make_unique<DataThread>(setup, network, portmap, state.event_fd));
     }

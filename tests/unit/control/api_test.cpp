@@ -74,14 +74,17 @@ TEST_F(Api, StatusHasEveryKey) {
     settle();
     world.set_port(IPPROTO_TCP, 80, lvif_port_entry(LVIF_PORT_BOUND, guest.domain.value, 0));
     auto const status = result({{"command", "status"}});
-    for (auto const* key : {"version", "holder_version", "engine", "hypervisor", "portmap_authority", "pid",
-                            "holder_pid", "uptime_s", "engine_generation", "port", "network", "data_threads", "guests",
-                            "ports", "mbufs", "direct", "readopted", "resources"})
+    for (auto const* key : {"version", "holder_version", "engine",   "hypervisor",        "portmap_authority",
+                            "pid",     "holder_pid",     "uptime_s", "engine_generation", "port",
+                            "network", "data_threads",   "poll_us",  "wake_up_us",        "guests",
+                            "ports",   "mbufs",          "direct",   "readopted",         "resources"})
         EXPECT_TRUE(status.contains(key)) << key;
     EXPECT_EQ(status["hypervisor"], "fake");
     EXPECT_EQ(status["pid"], getpid());
     EXPECT_EQ(status["port"]["link"], "down");
     EXPECT_EQ(status["network"]["ipv4"], "192.0.2.2/24");
+    EXPECT_EQ(status["wake_up_us"], 25);
+    EXPECT_EQ(status["poll_us"], 400);
     EXPECT_EQ(status["guests"]["connected"], 1);
     EXPECT_EQ(status["guests"]["connecting"], 1);
     EXPECT_EQ(status["ports"]["tcp_bound"], 1);

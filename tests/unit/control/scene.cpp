@@ -25,6 +25,7 @@ PortDescription small_port() {
 Server::Server(World& world, Config const& server_config, TimePoint now, int holder_fd)
     : config(server_config), hypervisor(world), holder(holder_fd) {
     boot.config = &config;
+    boot.wake_up_ns = 25'000;
     boot.port = small_port();
     data_plane = std::make_unique<DataPlane>(boot, network_identity(config, boot.port), hypervisor.portmap());
     guests = std::make_unique<Guests>(hypervisor, *data_plane, holder, config, boot.port);

@@ -22,7 +22,7 @@ inline Json healthy_status() {
                  "link": "up", "speed_mbps": 10000, "mtu_bytes": 1500, "queues": 1, "offloads": ["tx_tso", "rx_checksum"]},
         "network": {"ipv4": "192.0.2.2/24", "ipv6": null, "gateway4": "192.0.2.1", "gateway6": null,
                     "mac": "02:00:00:00:00:01", "vlan": 0},
-        "data_threads": 1, "guests": {"connected": 3, "connecting": 1, "detached": 0},
+        "data_threads": 1, "poll_us": 200, "wake_up_us": 5, "guests": {"connected": 3, "connecting": 1, "detached": 0},
         "ports": {"tcp_bound": 1200, "udp_bound": 3, "quarantined": 0},
         "mbufs": {"total": 16384, "in_use": 1024, "lost": 0}, "readopted": {"guests": 3, "ms": 4.5},
         "resources": {"fds": 40, "mappings": 12, "watches": 5}})");

@@ -24,6 +24,8 @@ TEST_F(StatusTest, HealthyServer) {
     EXPECT_EQ(line_with(run_result.out, "ports"), "ports       1,200 tcp, 3 udp, 0 quarantined");
     EXPECT_EQ(line_with(run_result.out, "buffers"), "buffers     1,024 of 16,384 in use, 0 lost");
     EXPECT_EQ(line_with(run_result.out, "offloads"), "offloads    tx_tso, rx_checksum");
+    EXPECT_EQ(line_with(run_result.out, "waking"),
+              "waking      takes 5 us here; data threads look on for up to 200 us before they sleep");
     EXPECT_EQ(line_with(run_result.out, "readopted"), "readopted   3 guests in 4.5 ms");
     EXPECT_EQ(run_result.out.find('\x1b'), std::string::npos) << "colours into a pipe";
     EXPECT_EQ(only_request(), (Json{{"schema", 1}, {"command", "status"}}));

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Restart delays and the judgement of progress, without processes.
+// Restart delays, the judgement of progress and what a wake-up takes, without processes.
 #include <gtest/gtest.h>
 
 #include <memory>
 #include <vector>
 
+#include "daemon/engine/boot.hpp"
 #include "daemon/holder/progress_watch.hpp"
 #include "daemon/holder/restart_delay.hpp"
+#include "daemon/holder/wake_up.hpp"
 
 namespace librettos {
 namespace {
@@ -23,6 +25,21 @@ TEST(RestartDelay, GrowsWithQuickDeathsAndIsBounded) {
     }
     EXPECT_EQ(delay.after_death(milliseconds(1000)), milliseconds(0));
     EXPECT_EQ(delay.after_death(milliseconds(3)), milliseconds(0)) << "forgiven";
+}
+
+TEST(WakeUp, IsAPartOfTheTimeThatMeasuringTakes) {
+    auto const began = std::chrono::steady_clock::now();
+    auto const took = measure_wake_up();
+    EXPECT_GT(took, std::chrono::nanoseconds(0));
+    EXPECT_LT(9 * took, std::chrono::steady_clock::now() - began);
+}
+
+TEST(WakeUp, DecidesHowLongIsLookedUnlessTheOperatorDoes) {
+    EXPECT_EQ(poll_limit_us(std::nullopt, 5'000), 200U);
+    EXPECT_EQ(poll_limit_us(std::nullopt, 50'000), 800U);
+    EXPECT_EQ(poll_limit_us(std::nullopt, 300'000'000), 20'000U);
+    EXPECT_EQ(poll_limit_us(0, 50'000), 0U);
+    EXPECT_EQ(poll_limit_us(7, 50'000), 7U);
 }
 
 class Progress : public ::testing::Test {
