@@ -7,6 +7,7 @@ import unittest
 
 import overlay
 from machine import PATIENCE, Failure, Machine
+from wires import Outside
 
 
 class Lab:
@@ -14,19 +15,22 @@ class Lab:
 
     def __init__(self, work, build, folder):
         self.work, self.build, self.folder = work, build, folder
-        self._machine, self._wanted, self._boots = None, None, 0
+        self._machine, self._outside, self._wanted, self._boots = None, None, None, 0
 
-    def machine(self, hypervisor, qemu_options, xen_options, memory_mib):
+    def machine(self, hypervisor, qemu_options, xen_options, memory_mib, wires):
         """A machine that runs, with whatever is built; boots one unless the last is of that kind and alive."""
-        wanted = (hypervisor, tuple(qemu_options), tuple(xen_options), memory_mib)
+        wanted = (hypervisor, tuple(qemu_options), tuple(xen_options), memory_mib, wires)
         if self._machine is not None and self._machine.alive and wanted == self._wanted:
             return self._machine
         self.close()
         self._boots += 1
         folder = self.folder / f"machine-{self._boots}-{hypervisor}"
         folder.mkdir(parents=True)
+        if wires:
+            self._outside = Outside(wires)
+            self._outside.open()
         machine = Machine(
-            self.work, hypervisor, folder, qemu_options=qemu_options, xen_options=xen_options, memory_mib=memory_mib,
+            self.work, hypervisor, folder, qemu_options=qemu_options, xen_options=xen_options, memory_mib=memory_mib, outside=self._outside,
             overlay=[overlay.for_dom0(self.build, self.work, folder)], domu_parts=[overlay.for_domu(self.build, self.work, folder)])
         machine.start()
         print(f"booted   the {hypervisor} hypervisor, {machine.boot_s:.0f} s", flush=True)
@@ -41,6 +45,9 @@ class Lab:
         if self._machine is not None:
             self._machine.close()
             self._machine = None
+        if self._outside is not None:
+            self._outside.close()
+            self._outside = None
 
 
 class XenTest(unittest.TestCase):
@@ -52,6 +59,7 @@ class XenTest(unittest.TestCase):
     qemu_options = ()
     xen_options = ()
     memory_mib = 4096
+    wires = 0  # TAPs of this machine's that are cables of emulated NICs: wires.py
     lab = None  # set by run.py
     results = None
     machine = None
@@ -62,7 +70,7 @@ class XenTest(unittest.TestCase):
             raise unittest.SkipTest(f"there is no {cls.hypervisor} hypervisor: portmap/xen/build-hypervisor makes it")
         if missing := set(cls.programs) - set(overlay.built(cls.lab.build)):
             raise unittest.SkipTest(f"not in {cls.lab.build}: {', '.join(sorted(missing))}; make builds them")
-        cls.machine = cls.lab.machine(cls.hypervisor, cls.qemu_options, cls.xen_options, cls.memory_mib)
+        cls.machine = cls.lab.machine(cls.hypervisor, cls.qemu_options, cls.xen_options, cls.memory_mib, cls.wires)
 
     @classmethod
     def figure(cls, name, value):
@@ -79,7 +87,8 @@ class XenTest(unittest.TestCase):
             ratios = [ours / theirs for ours, theirs in zip(values[name], values[peer], strict=True)]
             self.figure(f"{what}, ratio of {name}", f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})")
 
-    def eventually(self, condition, what, timeout_s=30):
+    @staticmethod
+    def eventually(condition, what, timeout_s=30):
         """The condition's first true value; it may fail with Failure until then."""
         end = time.monotonic() + timeout_s * PATIENCE
         while True:

@@ -29,21 +29,20 @@ class Counts:
         return sum(self.calls[domid].total() if number is None else self.calls[domid][number] for domid in domids)
 
 
-def count(machine, script, *, timeout_s=60):
-    """(Counts, output) of a script in dom0."""
-    output = machine.run(f"""
-        xentrace --discard-buffers --trace-buf-size=2048 --evt-mask={EVENTS:#x} /tmp/trace &
-        tracer=$!
-        until [ -s /tmp/trace ]; do kill -0 $tracer || exit; sleep 0.1; done
-        {{ {script}
-        }}
-        status=$?
-        kill $tracer; wait $tracer
-        mv /tmp/trace /lab/trace; exit $status""", timeout_s=timeout_s)
+def count(machine, run):
+    """Counts while run() does."""
+    tracer = machine.start_step(f"exec xentrace --discard-buffers --trace-buf-size=2048 --evt-mask={EVENTS:#x} /tmp/trace")
+    try:
+        machine.wait_until("[ -s /tmp/trace ]", "xentrace's first records")
+        run()
+    finally:
+        machine.run("pkill -x xentrace")
+        tracer.wait(60)
+    machine.run("mv /tmp/trace /lab/trace")
     trace = machine.share / "trace"
     counts = parse(trace.read_bytes())
     trace.unlink()
-    return counts, output
+    return counts
 
 
 def parse(trace):

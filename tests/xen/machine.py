@@ -91,14 +91,15 @@ class Machine:
     """See the module. `hypervisor` is "stock", "patched", "flask", or the path of a Xen image. `folder` gets the serial log and what dom0
     leaves; it must not exist or be of an earlier machine.
 
-    `overlay` are trees to lay over dom0's root, `domu_parts` cpio archives to append to the domUs' initramfs."""
+    `overlay` are trees to lay over dom0's root, `domu_parts` cpio archives to append to the domUs' initramfs. `outside`: a wires.Outside, in
+    whose namespace QEMU runs and finds TAPs."""
 
     def __init__(self, work, hypervisor, folder, *, overlay=(), domu_parts=(), qemu_options=(), xen_options=(),
-                 memory_mib=MACHINE_MIB, dom0_mib=DOM0_MIB):
+                 memory_mib=MACHINE_MIB, dom0_mib=DOM0_MIB, outside=None):
         self.work, self.folder = pathlib.Path(work), pathlib.Path(folder)
         self.hypervisor, self.overlay, self.domu_parts = hypervisor, list(overlay), list(domu_parts)
         self.qemu_options, self.xen_options = list(qemu_options), list(xen_options)
-        self.memory_mib, self.dom0_mib = memory_mib, dom0_mib
+        self.memory_mib, self.dom0_mib, self.outside = memory_mib, dom0_mib, outside
         self.share = self.folder / "lab"
         self.serial = self.folder / "serial.log"
         self._qemu = None
@@ -142,6 +143,11 @@ class Machine:
                 for tree in self.overlay:
                     tar.add(tree, ".", recursive=True)
 
+    def _before_exec(self):
+        _die_with_parent()
+        if self.outside:
+            self.outside.enter()
+
     def _start_qemu(self):
         boot = self.work / "boot"
         hypervisor = boot / f"xen-{self.hypervisor}" if "/" not in str(self.hypervisor) else self.hypervisor
@@ -159,7 +165,7 @@ class Machine:
         self.serial.write_bytes(b"")
         with open(self.folder / "qemu.log", "wb") as log:
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                                    preexec_fn=_die_with_parent, env={**os.environ, "TMPDIR": str(self.folder)})
+                                    preexec_fn=self._before_exec, env={**os.environ, "TMPDIR": str(self.folder)})
 
     def _wait_for_boot(self):
         """None when dom0 is ready, else why it is not."""

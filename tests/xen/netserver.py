@@ -106,10 +106,14 @@ class NetServer:
         self.host.run("kill $(cat /run/holder.pid)")
         self._step.wait(60)
 
-    def clean_up(self):
-        """Ends the server and takes the wire away."""
+    def end(self):
+        """Of the server, if it runs."""
         if self._step is not None and self._step.status is None:
             self.stop()
+
+    def clean_up(self):
+        """Ends the server and takes the wire away."""
+        self.end()
         self.machine.run("ip netns del wire")
 
     def log(self):

@@ -12,13 +12,6 @@ from netserver import CONFIGURATION, SHARED4, NetServer, wire
 NIC = nics.nic(1)
 SYSFS = f"/sys/bus/pci/devices/{NIC}"
 MAKE_WIRE = "modprobe -a e1000e igb\n" + wire(f"ip link set {nics.peer_interface(1)} netns wire name wire0")
-BIND = f"""
-modprobe uio_pci_generic
-echo uio_pci_generic >{SYSFS}/driver_override
-echo {NIC} >{SYSFS}/driver/unbind
-echo {NIC} >/sys/bus/pci/drivers_probe
-[ $(basename $(readlink {SYSFS}/driver)) = uio_pci_generic ]
-"""
 
 
 class PciServer(NetServer):
@@ -53,7 +46,7 @@ class PciNic(Downloads, case.XenTest):
         cls.server.make_wire()
         cls.addClassCleanup(cls.server.clean_up)
         cls.unbound, cls.refusal = cls.server.checks(), cls.server.start_in_vain()
-        cls.machine.run(BIND)
+        cls.machine.run(nics.bind_to_uio(NIC))
         cls.bound = cls.server.checks()
         cls.server.start()
         cls.web = DomU(cls.machine, "lr-web")

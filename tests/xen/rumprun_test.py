@@ -4,7 +4,7 @@
 import pathlib
 
 import case
-from bridged import BRIDGED4, VETHS, make_bridge
+from bridged import BRIDGED4, make_bridge_on_veth
 from loads import EchoLoad
 from netserver import DEDICATED4, DEDICATED6, SHARED4, SHARED6, NetServer
 from unikernel import CALLED, READY, Unikernel, put_images, require_images
@@ -165,7 +165,7 @@ class RumprunBesideNetfront(case.XenTest):
         put_images(cls.machine, OURS, THEIRS)
         cls.machine.put("stream_rates.py", (HERE / "stream_rates.py").read_text())
         cls.server = NetServer.start_for(cls)
-        make_bridge(cls, VETHS)
+        make_bridge_on_veth(cls)
         ours = Unikernel(cls.machine, "lr-measured", OURS, f"services {PORT}")
         theirs = Unikernel(cls.machine, "bridged", THEIRS, f"services {PORT}", settings=['vif = ["bridge=br0"]'],
                            net={"if": "xenif0", "cloner": "true", "type": "inet", "method": "static", "addr": BRIDGED4, "mask": "24"})
