@@ -28,8 +28,7 @@ until status=$(xenstore-read "$data/answer/$number/status" 2>/dev/null); do
     fi
 done
 # Whoever ignores SIGTERM, as a lab that cleans up, has children that do; and this one holds who reads our output.
-kill -KILL "$watch_PID"
-wait "$watch_PID" 2>/dev/null # or bash says that it was killed
+{ kill -KILL "$watch_PID"; wait "$watch_PID"; } 2>/dev/null # bash says that it was killed, now or then
 
 chunk=0
 while part=$(xenstore-read "$data/answer/$number/$chunk" 2>/dev/null); do
