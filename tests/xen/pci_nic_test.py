@@ -24,9 +24,9 @@ class PciServer(NetServer):
         said = self.machine.run("librettosctl --json doctor --config /lab/netserver.toml || true")
         return {check["name"]: check for check in json.loads(said)["result"]["checks"]}
 
-    def start_in_vain(self):
+    def start_in_vain(self, configuration="netserver.toml"):
         """What it says when it does not start."""
-        return self.machine.run("librettos-netserver --config /lab/netserver.toml 2>&1 && exit 1; true")
+        return self.machine.run(f"librettos-netserver --config /lab/{configuration} 2>&1 && exit 1; true")
 
     def bus_master(self):
         """The NIC may write to memory: bit 2 of its command register."""
@@ -74,7 +74,10 @@ class PciNic(Downloads, case.XenTest):
         self.assertIn(" 0% packet loss", self.server.on_the_wire(f"ping -c 20 -i 0.05 -W 10 -s 1400 {SHARED4}"))
 
     def test_second_server_is_refused(self):
-        self.assertIn(f"another process uses PCI device {NIC}", self.server.start_in_vain())
+        self.assertIn("another librettos-netserver", self.server.start_in_vain())
+        self.machine.put("second.toml", (CONFIGURATION % NIC).replace("/run/librettos/", "/run/second/"))
+        self.machine.run("mkdir -p /run/second")
+        self.assertIn(f"another process uses PCI device {NIC}", self.server.start_in_vain("second.toml"))
         self.assertTrue(self.server.bus_master())
         self.check_file(self.fetch())
 
