@@ -3,39 +3,32 @@
 #include "daemon/holder/steering_thread.hpp"
 
 #include <poll.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <exception>
 #include <optional>
-#include <system_error>
 #include <utility>
 
 #include "daemon/engine/boot.hpp"
+#include "daemon/holder/eventfd.hpp"
 
 namespace librettos {
 namespace {
 
 constexpr int look_every_ms = 500;
 
-int make_eventfd() {
-    int const fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (fd < 0) {
-        throw std::system_error(errno, std::generic_category(), "eventfd for the steering thread");
-    }
-    return fd;
+UniqueFd make_signal() {
+    return make_eventfd(EFD_NONBLOCK, "eventfd for the steering thread");
 }
 
-void notify(int fd) {
-    static_cast<void>(!eventfd_write(fd, 1));
+void notify(UniqueFd const& fd) {
+    static_cast<void>(!eventfd_write(fd.get(), 1));
 }
 
-void quiet(int fd) {
+void quiet(UniqueFd const& fd) {
     eventfd_t ignored = 0;
-    eventfd_read(fd, &ignored);
+    eventfd_read(fd.get(), &ignored);
 }
 
 HolderMessage state_message(std::size_t vf, VfState const& state) {
@@ -52,7 +45,7 @@ HolderMessage state_message(std::size_t vf, VfState const& state) {
 }  // namespace
 
 SteeringThread::SteeringThread(std::unique_ptr<Steering> steering, std::span<std::atomic<std::uint64_t>> steered)
-    : steering_(std::move(steering)), steered_(steered), wake_fd_(make_eventfd()), news_fd_(make_eventfd()) {
+    : steering_(std::move(steering)), steered_(steered), wake_fd_(make_signal()), news_fd_(make_signal()) {
     thread_ = std::thread([this] { run(); });
 }
 
@@ -63,8 +56,6 @@ SteeringThread::~SteeringThread() {
     }
     notify(wake_fd_);
     thread_.join();
-    close(news_fd_);
-    close(wake_fd_);
 }
 
 bool SteeringThread::ask(std::uint64_t engine, HolderMessage const& request) {
@@ -124,7 +115,7 @@ bool SteeringThread::wait_for_work() {
             return !stopping_;
         }
     }
-    std::array<pollfd, 2> wait{{{wake_fd_, POLLIN, 0}, {steering_->changes_fd(), POLLIN, 0}}};
+    std::array<pollfd, 2> wait{{{wake_fd_.get(), POLLIN, 0}, {steering_->changes_fd(), POLLIN, 0}}};
     poll(wait.data(), wait.size(), needs_looks() ? look_every_ms : -1);
     quiet(wake_fd_);
     std::lock_guard const lock(mutex_);

@@ -17,6 +17,7 @@
 
 #include "daemon/engine/holder_messages.hpp"
 #include "drivers/steering/steering.hpp"
+#include "drivers/unique_fd.hpp"
 
 namespace librettos {
 
@@ -40,7 +41,7 @@ class SteeringThread {
     bool ask(std::uint64_t engine, HolderMessage const& request);
     // The link changed, of which the steering may not have heard.
     void look();
-    int fd() const { return news_fd_; }  // readable when take() has something
+    int fd() const { return news_fd_.get(); }  // readable when take() has something
     std::vector<News> take();
 
   private:
@@ -60,8 +61,8 @@ class SteeringThread {
     std::unique_ptr<Steering> steering_;  // the thread's
     std::vector<VfState> told_;           // likewise
     std::span<std::atomic<std::uint64_t>> steered_;
-    int wake_fd_ = -1;
-    int news_fd_ = -1;
+    UniqueFd wake_fd_;
+    UniqueFd news_fd_;
     std::mutex mutex_;
     std::deque<Request> waiting_;
     std::vector<News> news_;

@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "daemon/holder/wake_up.hpp"
 
-#include <sys/eventfd.h>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <system_error>
 #include <thread>
 
-#include "drivers/unique_fd.hpp"
+#include "daemon/holder/eventfd.hpp"
 
 namespace librettos {
 namespace {
@@ -19,19 +15,11 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t times = 9;
 constexpr std::chrono::milliseconds idle_between{1};
 
-UniqueFd make_eventfd() {
-    UniqueFd fd(eventfd(0, EFD_CLOEXEC));
-    if (!fd) {
-        throw std::system_error(errno, std::generic_category(), "make an eventfd");
-    }
-    return fd;
-}
-
 }  // namespace
 
 std::chrono::nanoseconds measure_wake_up() {
-    UniqueFd const to_sleeper = make_eventfd();
-    UniqueFd const from_sleeper = make_eventfd();
+    UniqueFd const to_sleeper = make_eventfd(0, "eventfd to measure a wake-up");
+    UniqueFd const from_sleeper = make_eventfd(0, "eventfd to measure a wake-up");
     std::array<Clock::time_point, times> woke;
     std::array<Clock::duration, times> took;
     std::thread sleeper([&] {
